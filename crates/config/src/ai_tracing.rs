@@ -1,0 +1,165 @@
+//! The `ai-tracing` plugin's configuration, typed. What it accepts is decided by its schema; this is what a validated
+//! configuration with all defaults filled deserializes into.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A validated configuration of the `ai-tracing` plugin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AiTracing {
+    /// Send traces to Langfuse. Default false.
+    pub langfuse_enabled: bool,
+    /// Langfuse public key; required once enabled. May be a vault reference (`{vault://env/NAME}`).
+    pub langfuse_public_key: Option<String>,
+    /// Langfuse secret key; required once enabled. May be a vault reference.
+    pub langfuse_secret_key: Option<String>,
+    /// Base URL, `.../api/public/ingestion` or `.../api/public/otel/v1/traces`; the base is derived from any of them.
+    pub langfuse_endpoint: String,
+    /// Milliseconds for one export request. Default 5000.
+    pub langfuse_timeout: f64,
+    /// Which of Langfuse's APIs to use. Default auto.
+    pub langfuse_api: LangfuseApi,
+    /// Observations per call. Default full.
+    pub langfuse_observations: LangfuseObservations,
+    /// Tag of all traces. Default `production`.
+    pub environment: String,
+    /// Default info.
+    pub log_level: LogLevel,
+    /// Whether content is recorded. Default full.
+    pub capture_content: CaptureContent,
+    /// Bytes kept of each request and each response body. Default 4 MiB.
+    pub max_body_size: u64,
+    /// Share of calls to keep, 0 to 1; failed calls are always kept. Default 1.
+    pub sampling_ratio: f64,
+    /// Batches and retries, in the names of Kong's queue.
+    pub queue: Queue,
+    /// Names of the six context headers.
+    pub context_headers: ContextHeaders,
+    /// Custom detection rules.
+    pub providers: Vec<Provider>,
+    /// Prices that come before the built-in table.
+    pub prices: Vec<Price>,
+    /// What is replaced in everything recorded.
+    pub redact: Vec<Redact>,
+}
+
+/// Which of Langfuse's APIs to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LangfuseApi {
+    /// OTLP first, the batch API where the server has no OTLP.
+    Auto,
+    /// OTLP only.
+    Otlp,
+    /// The batch API only (v2 and v3 servers).
+    Ingestion,
+}
+
+/// Observations per call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LangfuseObservations {
+    /// A span with a `prompt` event and a `completion` generation.
+    Full,
+    /// One generation.
+    Compact,
+}
+
+/// How much the plugin logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Bodies too.
+    Debug,
+    /// A line per traced call.
+    Info,
+    /// Only what an operator should look at.
+    Warn,
+    /// Only failures.
+    Error,
+}
+
+/// Whether content is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaptureContent {
+    /// Messages, texts, tools.
+    Full,
+    /// Lengths and counts only.
+    MetadataOnly,
+}
+
+/// Batches and retries; names and units are those of Kong's queue (seconds).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Records in one export request.
+    pub max_batch_size: u64,
+    /// Seconds to wait for a batch to fill.
+    pub max_coalescing_delay: f64,
+    /// Records that may wait.
+    pub max_entries: u64,
+    /// Bytes of records that may wait.
+    pub max_bytes: Option<u64>,
+    /// Seconds until a batch that cannot be delivered is given up (and counted).
+    pub max_retry_time: f64,
+    /// Seconds before the first retry; doubles with each.
+    pub initial_retry_delay: f64,
+    /// Longest time between retries in seconds.
+    pub max_retry_delay: f64,
+}
+
+/// Names of the six context headers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)] // each field is the header that carries what its name says
+pub struct ContextHeaders {
+    pub user_id: String,
+    pub session_id: String,
+    pub chat_id: String,
+    pub message_id: String,
+    pub organization_id: String,
+    pub project_id: String,
+}
+
+/// A custom detection rule: what is given must match, all of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// The record's provider; default `custom_provider`.
+    pub name: String,
+    /// Path prefix, or, beginning with `*`, what the path ends with.
+    pub path: Option<String>,
+    /// Host of the request or of the upstream; `*.example.com` matches subdomains.
+    pub host: Option<String>,
+    /// Header that must be present: `name`, or `name: value`.
+    pub header: Option<String>,
+    /// Wire format; `None`: told by path and body.
+    pub dialect: Option<String>,
+}
+
+/// A price in US dollars per million tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Model name; `*` stands for any characters.
+    pub model: String,
+    /// Prompt tokens.
+    pub input: f64,
+    /// Completion tokens.
+    pub output: f64,
+    /// Prompt tokens read from a cache; `None`: as `input`.
+    pub cached: Option<f64>,
+}
+
+/// What is replaced in everything recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redact {
+    /// Regular expression (Rust's `regex` syntax: linear time, no look-around).
+    pub pattern: String,
+    /// What stands in its place; default `[REDACTED]`.
+    pub replacement: String,
+}

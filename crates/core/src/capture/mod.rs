@@ -1,0 +1,209 @@
+//! Watching one exchange: what the hosts call while bytes pass.
+//!
+//! Everything in here only copies, bounded by [`Limits`](crate::settings::Limits), and never fails. Reading what was
+//! copied happens in [`Finished::into_record`], off the request path.
+
+mod body;
+mod trace;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::detect::{self, Detection};
+use crate::read;
+use crate::record::{CallRecord, End};
+use crate::settings::Settings;
+use crate::time::At;
+
+pub use body::{Body, Chunk};
+pub use trace::TraceContext;
+
+/// The headers of a request or response, whatever the host keeps them in.
+pub trait Headers {
+    /// The first value of `name`, which is lower case. Bytes that are no UTF-8 are replaced.
+    fn get(&self, name: &str) -> Option<Cow<'_, str>>;
+}
+
+/// What is known when a request's head has been read and routed.
+#[derive(Clone, Copy)]
+pub struct RequestHead<'a> {
+    /// Method, upper case.
+    pub method: &'a str,
+    /// Path as the client sent it, without the query.
+    pub path: &'a str,
+    /// Query without the `?`.
+    pub query: Option<&'a str>,
+    /// Host that the client asked for, without port.
+    pub host: &'a str,
+    /// Request headers.
+    pub headers: &'a dyn Headers,
+    /// Where the request goes, where the host knows it already.
+    pub upstream: Option<Upstream<'a>>,
+    /// Name (or id) of the service.
+    pub service: Option<&'a str>,
+    /// Name (or id) of the route.
+    pub route: Option<&'a str>,
+    /// Name (or id) of the consumer.
+    pub consumer: Option<&'a str>,
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Upstream<'a> {
+    /// Host name or address.
+    pub host: &'a str,
+    /// TCP port.
+    pub port: u16,
+    /// Path after the route's and the service's rewriting.
+    pub path: &'a str,
+}
+
+/// The ids of one call, chosen by the host before anything is sent, so that no retry can duplicate.
+#[derive(Clone, Debug)]
+pub struct Ids {
+    /// UUIDv7, hyphenated.
+    pub call: String,
+    /// Random; used when the caller sent no valid `traceparent`.
+    pub trace: u128,
+    /// Random; the span that the upstream sees as its parent.
+    pub span: u64,
+}
+
+/// One exchange being watched. `finish` consumes it, so an exchange ends once.
+pub struct Capture(Box<Exchange>);
+
+/// All that is kept of one exchange.
+pub(crate) struct Exchange {
+    pub settings: Arc<Settings>,
+    pub detection: Detection,
+    pub ids: Ids,
+    pub trace: TraceContext,
+    pub method: String,
+    pub path: String,
+    pub query: Option<String>,
+    pub server_address: Option<String>,
+    pub server_port: Option<u16>,
+    pub service: Option<String>,
+    pub route: Option<String>,
+    pub consumer: Option<String>,
+    /// The six context headers, in the order of [`crate::context::FIELDS`].
+    pub context_headers: [Option<String>; 6],
+    pub request_encoding: Option<String>,
+    pub request_type: Option<String>,
+    pub request_body: Body,
+    pub status: Option<u16>,
+    pub response_type: Option<String>,
+    pub response_encoding: Option<String>,
+    pub request_id: Option<String>,
+    pub api_version: Option<String>,
+    pub response_body: Body,
+    pub started_at: At,
+    pub upstream_at: Option<At>,
+    pub response_at: Option<At>,
+    pub ended_at: At,
+    pub end: End,
+}
+
+impl Capture {
+    /// Begins to watch an exchange; `None` when it is no LLM traffic.
+    pub fn start(settings: &Arc<Settings>, head: &RequestHead<'_>, ids: Ids, at: At) -> Option<Self> {
+        let detection = detect::detect(settings, head)?;
+        let header = |name: &str| head.headers.get(name).map(Cow::into_owned);
+        let names = &settings.context_headers;
+        let context_headers = [
+            &names.user_id,
+            &names.session_id,
+            &names.chat_id,
+            &names.message_id,
+            &names.organization_id,
+            &names.project_id,
+        ]
+        .map(|name| header(name));
+        let trace = TraceContext::join(header("traceparent").as_deref(), header("tracestate"), &ids);
+        let limit = settings.limits.max_body_size;
+        Some(Self(Box::new(Exchange {
+            settings: Arc::clone(settings),
+            detection,
+            ids,
+            trace,
+            method: head.method.to_owned(),
+            path: head.path.to_owned(),
+            query: head.query.map(str::to_owned),
+            server_address: head.upstream.map(|upstream| upstream.host.to_owned()),
+            server_port: head.upstream.map(|upstream| upstream.port),
+            service: head.service.map(str::to_owned),
+            route: head.route.map(str::to_owned),
+            consumer: head.consumer.map(str::to_owned),
+            context_headers,
+            request_encoding: header("content-encoding"),
+            request_type: header("content-type"),
+            request_body: Body::head_only(limit),
+            status: None,
+            response_type: None,
+            response_encoding: None,
+            request_id: None,
+            api_version: None,
+            response_body: Body::head_and_tail(limit),
+            started_at: at,
+            upstream_at: None,
+            response_at: None,
+            ended_at: at,
+            end: End::Complete,
+        })))
+    }
+
+    /// The `traceparent` to send upstream: the joined trace with our span as parent.
+    pub fn traceparent(&self) -> String {
+        self.0.trace.outgoing(self.0.ids.span)
+    }
+
+    /// A piece of the request's body, as it passes.
+    pub fn request_body(&mut self, bytes: &[u8]) {
+        self.0.request_body.push_untimed(bytes);
+    }
+
+    /// The request is handed to the upstream now. Called again on a retry; the first call counts.
+    pub fn upstream_started(&mut self, at: At) {
+        self.0.upstream_at.get_or_insert(at);
+    }
+
+    /// The head of the response, from the upstream or of the gateway's own error.
+    pub fn response_head(&mut self, status: u16, headers: &dyn Headers, at: At) {
+        let header = |name: &str| headers.get(name).map(Cow::into_owned);
+        let exchange = &mut *self.0;
+        exchange.status = Some(status);
+        exchange.response_at = Some(at);
+        exchange.response_type = header("content-type");
+        exchange.response_encoding = header("content-encoding");
+        exchange.request_id = read::REQUEST_ID_HEADERS.iter().find_map(|name| header(name));
+        exchange.api_version = header("openai-version");
+    }
+
+    /// A piece of the response's body, as it passes.
+    pub fn response_body(&mut self, bytes: &[u8], at: At) {
+        self.0.response_body.push(bytes, at);
+    }
+
+    /// The exchange has ended.
+    pub fn finish(mut self, end: End, at: At) -> Finished {
+        self.0.end = end;
+        self.0.ended_at = at;
+        Finished(self.0)
+    }
+}
+
+/// An exchange that has ended and waits to be read.
+pub struct Finished(Box<Exchange>);
+
+impl Finished {
+    /// Bytes that the exchange holds in memory, for bounding queues.
+    pub fn weight(&self) -> usize {
+        size_of::<Exchange>() + self.0.request_body.weight() + self.0.response_body.weight()
+    }
+
+    /// Reads the exchange: inflates, frames, parses, prices, redacts. Takes time proportional to the body; call it off
+    /// the request path.
+    pub fn into_record(self) -> CallRecord {
+        read::record(*self.0)
+    }
+}

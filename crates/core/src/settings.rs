@@ -1,0 +1,96 @@
+//! What the engine has to know about a plugin's configuration, ready for use on the hot path.
+
+use crate::cost::Prices;
+use crate::redact::Redactor;
+
+/// One plugin configuration, compiled; shared by all its calls.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// Bounds of what is kept of one exchange.
+    pub limits: Limits,
+    /// Names of the context headers.
+    pub context_headers: ContextHeaders,
+    /// Custom detection rules, tried before the built-in ones, in order.
+    pub providers: Vec<ProviderRule>,
+    /// Prices per million tokens.
+    pub prices: Prices,
+    /// Whether content may leave the engine.
+    pub content: ContentPolicy,
+    /// What is replaced in every string that leaves the engine.
+    pub redactor: Redactor,
+    /// The plugin's `environment`.
+    pub environment: String,
+    /// Share of calls to keep, 0.0 to 1.0; calls that failed are always kept.
+    pub sampling_ratio: f64,
+}
+
+/// Bounds of what is kept of one exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes kept of the request's body, and of the response's body (compressed as sent). Of what is longer, the
+    /// beginning is kept and, for responses, the end as well: usage and finish reason stand there.
+    pub max_body_size: usize,
+    /// Bytes that a compressed body may inflate to; what is longer is cut.
+    pub max_inflated_size: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_body_size: 4 << 20, max_inflated_size: 32 << 20 }
+    }
+}
+
+/// Whether content may leave the engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContentPolicy {
+    /// Everything is recorded.
+    #[default]
+    Full,
+    /// Messages, texts, tools and arguments are left out; lengths, counts and parameters stay.
+    MetadataOnly,
+}
+
+/// Names of the six context headers, lower case.
+#[derive(Clone, Debug)]
+pub struct ContextHeaders {
+    /// Default `x-user-id`.
+    pub user_id: String,
+    /// Default `x-session-id`.
+    pub session_id: String,
+    /// Default `x-chat-id`.
+    pub chat_id: String,
+    /// Default `x-message-id`.
+    pub message_id: String,
+    /// Default `x-organization-id`.
+    pub organization_id: String,
+    /// Default `x-project-id`.
+    pub project_id: String,
+}
+
+impl Default for ContextHeaders {
+    fn default() -> Self {
+        Self {
+            user_id: "x-user-id".into(),
+            session_id: "x-session-id".into(),
+            chat_id: "x-chat-id".into(),
+            message_id: "x-message-id".into(),
+            organization_id: "x-organization-id".into(),
+            project_id: "x-project-id".into(),
+        }
+    }
+}
+
+/// One custom detection rule: what is given must match, all of it.
+#[derive(Clone, Debug, Default)]
+pub struct ProviderRule {
+    /// The record's provider; `custom_provider` where the configuration names none.
+    pub name: String,
+    /// Path, matched from the start, or from any `/` when it begins with `*`. `None` matches any.
+    pub path: Option<String>,
+    /// Host of the request or of the upstream, without port; `*.example.com` matches subdomains. `None` matches any.
+    pub host: Option<String>,
+    /// A header that must be present, lower case, with its value if one is given.
+    pub header: Option<(String, Option<String>)>,
+    /// Wire format to read; `None`: told by path and body.
+    pub dialect: Option<String>,
+}

@@ -1,0 +1,73 @@
+//! What a destination has to say about itself: how to encode a batch, how to send it, what the answer means.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ai_tracing_core::record::CallRecord;
+
+/// A destination of records.
+///
+/// `encode` is pure and deterministic: a retry sends the same bytes, so a destination that keys on ids never sees a
+/// duplicate.
+pub trait Exporter: Send + Sync + 'static {
+    /// One encoded request.
+    type Payload: Send + Sync;
+
+    /// Name in logs and statistics, such as `langfuse`.
+    fn name(&self) -> &'static str;
+
+    /// How much may go into one request.
+    fn limits(&self) -> BatchLimits;
+
+    /// Encodes a batch.
+    fn encode(&self, records: &[Arc<CallRecord>]) -> Result<Self::Payload, EncodeError>;
+
+    /// Sends a payload and says what became of it. Must end by itself: it has its own timeout.
+    fn send(&self, payload: &Self::Payload) -> impl Future<Output = Delivery> + Send;
+}
+
+/// How much may go into one request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchLimits {
+    /// Records.
+    pub max_records: usize,
+    /// Time to wait for a batch to fill.
+    pub max_delay: Duration,
+}
+
+/// A batch that cannot be encoded will never be: it is dropped and counted.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct EncodeError(pub String);
+
+/// What became of a payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// All records were taken.
+    Accepted,
+    /// Some were taken. Indices into the batch; those in neither list were taken.
+    Partial {
+        /// Refused for good, with the reason.
+        rejected: Vec<(usize, String)>,
+        /// Worth another try.
+        retry: Vec<usize>,
+    },
+    /// None were taken; try again, not before `after`.
+    Retry {
+        /// The destination's own wish (`Retry-After`).
+        after: Option<Duration>,
+        /// One line for the log.
+        why: String,
+    },
+    /// The request was too large: try halves.
+    Split {
+        /// One line for the log.
+        why: String,
+    },
+    /// None were taken and none ever will be.
+    Fatal {
+        /// One line for the log.
+        why: String,
+    },
+}

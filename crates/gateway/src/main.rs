@@ -1,0 +1,5 @@
+//! `ai-tracing`: a gateway that traces LLM traffic.
+
+mod entity;
+
+fn main() {}
