@@ -1,5 +1,9 @@
 //! `ai-tracing`: a gateway that traces LLM traffic.
 
+mod admin;
+mod cli;
+mod db;
 mod entity;
+mod status;
 
 fn main() {}
