@@ -16,6 +16,8 @@
 pub mod capture;
 pub mod cost;
 pub mod detect;
+pub mod frame;
+pub mod json;
 mod read;
 pub mod record;
 pub mod redact;
