@@ -16,6 +16,7 @@
 pub mod capture;
 pub mod cost;
 pub mod detect;
+pub mod inflate;
 mod read;
 pub mod record;
 pub mod redact;
