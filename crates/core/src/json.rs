@@ -136,7 +136,7 @@ impl<'a> Json<'a> {
     }
 
     /// The number of items, where it is an array.
-    pub fn len(&self) -> Option<usize> {
+    pub fn count_items(&self) -> Option<usize> {
         match self {
             Json::Array(items) => Some(items.len()),
             Json::Numbers(count, _) => Some(*count),
@@ -550,7 +550,7 @@ mod tests {
     #[test]
     fn vectors_are_one_node() {
         let parsed = parse(r#"{"embedding":[0.1,-2e-3 , 4],"usage":{"prompt_tokens":"7"}}"#);
-        assert_eq!(parsed.value.get("embedding").len(), Some(3));
+        assert_eq!(parsed.value.get("embedding").count_items(), Some(3));
         assert_eq!(parsed.value.get("usage").get("prompt_tokens").count(), Some(7));
         assert_eq!(parse("[1,2,").value, Json::Numbers(2, "1,2"));
         assert_eq!(parse("[1,\"a\"]").value.items().len(), 2);

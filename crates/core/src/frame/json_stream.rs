@@ -30,7 +30,7 @@ impl JsonStream {
                 let Some(start) = memchr::memchr(b'{', rest) else { return };
                 rest = rest.get(start..).unwrap_or_default();
                 self.depth = 1;
-                self.keep(&[b'{']);
+                self.keep(b"{");
                 rest = rest.get(1..).unwrap_or_default();
                 continue;
             }
