@@ -14,7 +14,7 @@ use crate::record::{Cost, Usage};
 const MAX_MODEL_LEN: usize = 256;
 
 /// Providers that run models on the operator's own machines: whatever a model is called there, nobody sends a bill.
-const SELF_HOSTED: [&str; 8] = ["ollama", "vllm", "llama_cpp", "llama.cpp", "tgi", "sglang", "lm_studio", "localai"];
+const SELF_HOSTED: [&str; 8] = ["ollama", "vllm", "llamacpp", "llama.cpp", "tgi", "sglang", "lm_studio", "localai"];
 
 /// Prices by model pattern: a configuration's own before the built-in table.
 #[derive(Clone, Debug, Default)]

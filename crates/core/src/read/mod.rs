@@ -67,8 +67,9 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
         issues,
     };
     measure::fill(&mut record, settings.estimate_tokens);
-    let models = [&record.response.model, &record.request.model];
-    record.cost = models.into_iter().flatten().find_map(|model| settings.prices.cost(model, &record.usage));
+    let models = [record.response.model.as_deref(), record.request.model.as_deref()];
+    let models: Vec<&str> = models.into_iter().flatten().collect();
+    record.cost = settings.prices.cost(&models, &record.provider, &record.usage);
     if settings.content == ContentPolicy::MetadataOnly {
         private::drop_content(&mut record);
     }
