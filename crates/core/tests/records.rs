@@ -1,5 +1,7 @@
 //! From bytes to records: one exchange a test, written after the providers' public specifications.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that fails should say so at once
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
