@@ -283,6 +283,8 @@ impl Reader {
             }
             return;
         };
+        // Some paths are anybody's: this was no LLM traffic after all.
+        let Some(record) = record else { return };
         self.shared.records.add(1);
         if !sampling::keep(&record, tracer.settings.sampling_ratio) {
             self.shared.sampled_out.add(1);

@@ -69,6 +69,7 @@ fn settings(config: &AiTracing) -> Result<Settings, TracerError> {
             CaptureContent::MetadataOnly => ContentPolicy::MetadataOnly,
         },
         redactor: redactor(config)?,
+        estimate_tokens: true,
         environment: config.environment.clone(),
         sampling_ratio: config.sampling_ratio,
     })
@@ -99,11 +100,8 @@ fn prices(config: &AiTracing) -> Prices {
 }
 
 fn redactor(config: &AiTracing) -> Result<Redactor, TracerError> {
-    if config.redact.is_empty() {
-        return Ok(Redactor::default());
-    }
-    // Recording what was to be replaced would be worse than not starting.
-    Err(TracerError::new("redact", "replacing is not available"))
+    let rules = config.redact.iter().map(|rule| (rule.pattern.as_str(), rule.replacement.as_str()));
+    Redactor::new(rules).map_err(|(index, why)| TracerError::new(format!("redact[{}].pattern", index + 1), why))
 }
 
 #[cfg(test)]
