@@ -1,6 +1,7 @@
 //! `ai-tracing`: a gateway that traces LLM traffic.
 
 mod admin;
+mod calls;
 mod cli;
 mod db;
 mod entity;
