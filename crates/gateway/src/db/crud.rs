@@ -1,5 +1,7 @@
 //! Reading and writing single entities, by id or name.
 
+use std::ops::Bound;
+
 use ai_tracing_config::{Invalid, Stamp};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -42,7 +44,9 @@ impl Db {
     /// Entities that `keep` lets through, a page at a time.
     pub fn list(&self, kind: Kind, paging: &Paging, keep: impl Fn(&Value) -> bool) -> Page {
         let tables = self.tables();
-        let entries = tables.all(kind).iter().filter(|(_, doc)| keep(doc));
+        let after = paging.after.as_ref().map_or("", |(id, _)| id);
+        let entries = tables.all(kind).range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+        let entries = entries.filter(|(_, doc)| keep(doc));
         paging.page(entries.map(|(id, doc)| ((id.clone(), 0), doc.clone())))
     }
 

@@ -99,6 +99,11 @@ impl Db {
         Ok(self.replace(declarative::parse(document, self.now())?)?)
     }
 
+    /// As [`Db::load`], from the text of a YAML or JSON file.
+    pub fn load_text(&self, document: &str) -> Result<Arc<Tables>, LoadError> {
+        self.load(declarative::read(document)?)
+    }
+
     /// Replaces everything in memory. On errors everything stays as it was.
     pub fn replace(&self, tables: Tables) -> Result<Arc<Tables>, DbError> {
         let _writer = self.storage.lock().unwrap_or_else(PoisonError::into_inner);
