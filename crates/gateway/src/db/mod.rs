@@ -24,12 +24,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
-pub use crud::{Child, plugin_names};
+pub use crud::{Reference, plugin_names};
 pub use error::{DbError, Refusal};
 pub use kind::Kind;
 pub use page::{Page, Paging};
 pub use sqlite::OpenError;
-pub use tables::{Tables, text};
+pub use tables::{Tables, id_of, reference, text};
 
 use crate::entity::Entities;
 use sqlite::Sqlite;
@@ -97,11 +97,6 @@ impl Db {
     /// Replaces everything with a declarative document. On errors everything stays as it was.
     pub fn load(&self, document: Value) -> Result<Arc<Tables>, LoadError> {
         Ok(self.replace(declarative::parse(document, self.now())?)?)
-    }
-
-    /// As [`Db::load`], from the text of a YAML or JSON file.
-    pub fn load_text(&self, document: &str) -> Result<Arc<Tables>, LoadError> {
-        self.load(declarative::read(document)?)
     }
 
     /// Replaces everything in memory. On errors everything stays as it was.

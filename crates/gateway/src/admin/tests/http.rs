@@ -56,13 +56,12 @@ async fn bodies_are_bounded() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_arrive_is_not_waited_for() {
     let gateway = Gateway::new();
-    let never = futures_body();
-    let request = Request::post("/services").header("content-type", "application/json").body(never).unwrap();
+    let request = Request::post("/services").header("content-type", "application/json").body(never()).unwrap();
     assert_eq!(gateway.send(request).await.status, 408);
 }
 
 /// A body that never comes.
-fn futures_body() -> Body {
+fn never() -> Body {
     struct Never;
     impl http_body::Body for Never {
         type Data = axum::body::Bytes;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ai_tracing_config::ai_tracing::AiTracing;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -226,4 +227,56 @@ services:
     assert_eq!(load(&yaml).unwrap(), tables, "{yaml}");
     let id = text(&by_name(&tables, Kind::Services, "yes"), "id").unwrap().to_owned();
     assert!(yaml.contains(&format!("service: {id}")), "{yaml}");
+}
+
+/// Documents that are almost right.
+fn documents() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        prop::sample::select(vec!["ai", "ai-tracing", "3.0", "a.test", "/v1", "~/(", "http://a.test", ""])
+            .prop_map(Value::from),
+    ];
+    let key = prop::sample::select(vec![
+        "services",
+        "routes",
+        "plugins",
+        "service",
+        "route",
+        "name",
+        "id",
+        "host",
+        "url",
+        "paths",
+        "config",
+        "_ignore",
+        "_format_version",
+        "_transform",
+        "consumers",
+        "tags",
+    ]);
+    leaf.prop_recursive(5, 60, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(key.clone(), inner, 0..6)
+                .prop_map(|fields| Value::Object(fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_document_is_loaded_or_refused(mut document in documents()) {
+        if let Some(fields) = document.as_object_mut() {
+            fields.insert("_format_version".to_owned(), json!("3.0"));
+        }
+        match parse(document, 7) {
+            Ok(tables) => {
+                prop_assert!(tables.entities().is_ok());
+                prop_assert_eq!(load(&to_yaml(&tables).unwrap()).unwrap(), tables);
+            }
+            Err(errors) => prop_assert!(!errors.is_empty() && !errors.fields().is_null()),
+        }
+    }
 }
