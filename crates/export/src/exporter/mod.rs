@@ -1,5 +1,7 @@
 //! What a destination has to say about itself: how to encode a batch, how to send it, what the answer means.
 
+pub(crate) mod langfuse;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
