@@ -78,6 +78,7 @@ pub(crate) struct Shared {
     runtime: Handle,
     records: Counter,
     unreadable: Counter,
+    ignored: Counter,
     sampled_out: Counter,
     destinations: Mutex<Destinations>,
     client: OnceLock<Client>,
@@ -110,6 +111,7 @@ impl Engine {
             runtime: runtime.handle().clone(),
             records: Counter::default(),
             unreadable: Counter::default(),
+            ignored: Counter::default(),
             sampled_out: Counter::default(),
             destinations: Mutex::default(),
             client: OnceLock::new(),
@@ -229,6 +231,7 @@ impl Shared {
             sink: self.sink.stats(),
             records: self.records.get(),
             unreadable: self.unreadable.get(),
+            ignored: self.ignored.get(),
             sampled_out: self.sampled_out.get(),
             destinations: destinations.running.iter().map(|running| running.destination.stats()).collect(),
             retired: destinations.retired.clone(),
@@ -307,7 +310,10 @@ impl Reader {
             return;
         };
         // Some paths are anybody's: this was no LLM traffic after all.
-        let Some(record) = record else { return };
+        let Some(record) = record else {
+            self.shared.ignored.add(1);
+            return;
+        };
         self.shared.records.add(1);
         if !sampling::keep(&record, tracer.settings.sampling_ratio) {
             self.shared.sampled_out.add(1);

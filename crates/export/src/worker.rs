@@ -299,3 +299,6 @@ impl Health {
         Some(now.duration_since(since).as_secs())
     }
 }
+
+#[cfg(test)]
+mod tests;

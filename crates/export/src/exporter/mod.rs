@@ -2,6 +2,8 @@
 
 pub(crate) mod langfuse;
 
+pub use langfuse::payloads as langfuse_payloads;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;

@@ -18,6 +18,9 @@ mod proto;
 mod shape;
 mod usage;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -209,6 +212,21 @@ impl Exporter for Langfuse {
             Err(error) => Delivery::Retry { after: None, why: error.to_string() },
         }
     }
+}
+
+/// What would be sent for `records`, whole: by OTLP (protobuf, not compressed) and by the batch API (JSON). For looking
+/// at payloads with other parsers.
+///
+/// # Errors
+/// When the records have no JSON form.
+pub fn payloads(
+    records: &[Arc<CallRecord>],
+    observations: LangfuseObservations,
+) -> Result<(Vec<u8>, Vec<u8>), EncodeError> {
+    let traces = || records.iter().map(|record| Trace::of(record, observations));
+    let batch = ingestion::encode(&records.iter().zip(traces()).collect::<Vec<_>>());
+    let batch = batch.map_err(|error| EncodeError(error.to_string()))?;
+    Ok((otlp::encode(&traces().collect::<Vec<_>>()), batch.body))
 }
 
 fn encode(records: &[Arc<CallRecord>], observations: LangfuseObservations, api: Api) -> Result<Payload, EncodeError> {
