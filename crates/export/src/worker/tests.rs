@@ -267,3 +267,18 @@ async fn an_attempt_under_way_when_a_flush_begins_gets_one_more() {
     let (attempts, stats) = bench.end(Mode::Flush).await;
     assert_eq!((attempts.len(), stats.delivered), (2, 1));
 }
+
+#[test]
+fn the_log_hears_of_a_failure_when_it_begins_each_minute_and_when_it_ends() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let mut health = Health::default();
+    assert_eq!(health.recovered(at(0)), None, "nothing had failed");
+    assert_eq!(health.failed(at(1)), Some(1));
+    assert_eq!((health.failed(at(2)), health.failed(at(60))), (None, None));
+    assert_eq!(health.failed(at(61)), Some(3));
+    assert_eq!(health.recovered(at(70)), Some(69));
+    assert_eq!(health.recovered(at(71)), None);
+    assert_eq!((health.failed(at(72)), health.recovered(at(73))), (None, None), "not another pair within the minute");
+    assert_eq!(health.failed(at(130)), Some(2));
+}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -92,7 +92,9 @@ fn other(answer: &Answer, now: OffsetDateTime) -> Verdict {
     match status.as_u16() {
         200..=299 => retry(after, format!("HTTP {} with a web page: check langfuse_endpoint", status.as_u16())),
         300..=399 => {
-            let to = answer.headers.get("location").and_then(|to| to.to_str().ok()).unwrap_or("elsewhere");
+            let to = answer.headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("elsewhere");
+            // A query may hold anything.
+            let to = to.split('?').next().unwrap_or_default();
             retry(after, format!("HTTP {} to {to}: check langfuse_endpoint", status.as_u16()))
         }
         400 | 422 | 413 => Verdict::Delivery(Delivery::Split { why: said }),

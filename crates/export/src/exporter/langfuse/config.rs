@@ -38,7 +38,6 @@ impl Config {
             .and_then(|endpoint| endpoint::base(&endpoint))
             .map_err(|message| TracerError::new("langfuse_endpoint", message))?;
         let queue = &config.queue;
-        let defaults = QueueOptions::default();
         Ok(Self {
             base,
             public_key,
@@ -50,7 +49,8 @@ impl Config {
             max_coalescing_delay: seconds("queue.max_coalescing_delay", queue.max_coalescing_delay)?,
             queue: QueueOptions {
                 max_entries: count(queue.max_entries).max(1),
-                max_bytes: queue.max_bytes.map_or(defaults.max_bytes, count),
+                // Absent: bounded by the number of entries alone.
+                max_bytes: queue.max_bytes.map_or(usize::MAX, count),
                 max_retry_time: seconds("queue.max_retry_time", queue.max_retry_time)?,
                 initial_retry_delay: seconds("queue.initial_retry_delay", queue.initial_retry_delay)?,
                 max_retry_delay: seconds("queue.max_retry_delay", queue.max_retry_delay)?,

@@ -159,6 +159,18 @@ impl Langfuse {
         Delivery::Retry { after: Some(Duration::ZERO), why: format!("{why}: check langfuse_endpoint") }
     }
 
+    /// A server that repeats the credentials in its answer must not bring them into the log.
+    fn without_secrets(&self, mut answer: Answer) -> Answer {
+        let token = self.authorization.to_str().unwrap_or_default().trim_start_matches("Basic ");
+        for secret in [self.config.secret_key.as_str(), token] {
+            let body = String::from_utf8_lossy(&answer.body);
+            if !secret.is_empty() && body.contains(secret) {
+                answer.body = body.replace(secret, "[hidden]").into();
+            }
+        }
+        answer
+    }
+
     /// Logs which API is used, once for each change.
     fn announce(&self, api: Api) {
         if self.announced.get() != Some(api) {
@@ -208,7 +220,7 @@ impl Exporter for Langfuse {
             Err(error) => return Delivery::Fatal { why: format!("no request could be made: {error}") },
         };
         match self.client.send(request, self.config.timeout).await {
-            Ok(answer) => self.judge(payload, &answer),
+            Ok(answer) => self.judge(payload, &self.without_secrets(answer)),
             Err(error) => Delivery::Retry { after: None, why: error.to_string() },
         }
     }

@@ -94,6 +94,12 @@ fn statuses() {
 }
 
 #[test]
+fn a_redirect_tells_where_to() {
+    let verdict = answer::otlp(&answer(308, &[("location", "https://eu.example.com/otel?key=1")], ""), NOW);
+    assert_eq!(why(&verdict), "HTTP 308 to https://eu.example.com/otel: check langfuse_endpoint");
+}
+
+#[test]
 fn success_of_otlp_needs_no_body_but_is_no_web_page() {
     for status in [200, 202, 207] {
         assert_eq!(means(&answer::otlp(&answer(status, &[], "whatever"), NOW)), Means::Accepted);

@@ -320,9 +320,22 @@ async fn the_same_bytes_go_out_again_after_a_failure() {
 
 #[tokio::test]
 async fn secrets_stand_in_no_name_and_no_reason() {
-    let server = Server::start([Reply::Says(401, "pk-lf-1:sk-lf-1 are wrong".into())]).await;
-    let exporter = server.exporter(LangfuseApi::Auto);
-    let delivery = once(&exporter).await;
-    assert_eq!(exporter.label(), format!("langfuse http://{}", server.address));
-    assert!(!format!("{delivery:?} {}", exporter.label()).contains("sk-lf"), "{delivery:?}");
+    // A server that repeats the key and the header, wherever it can.
+    let said = "sk-lf-1 and Basic cGstbGYtMTpzay1sZi0x";
+    // Cut within the key, were it still there.
+    let cut = format!("{}sk-lf-1", "x".repeat(196));
+    let event = json!({"id": "x", "status": 400, "message": said});
+    let in_report = json!({"successes": [], "errors": [event]}).to_string();
+    let replies =
+        [(401, said.to_owned()), (500, said.to_owned()), (400, said.to_owned()), (402, said.to_owned()), (503, cut)];
+    let server = Server::start(replies.into_iter().map(|(status, body)| Reply::Says(status, body))).await;
+    let exporter = server.exporter(LangfuseApi::Otlp);
+    let mut told = exporter.label();
+    for _ in 0..5 {
+        told += &format!("{:?}", once(&exporter).await);
+    }
+    server.replies.lock().unwrap().push_back(Reply::Says(207, in_report));
+    told += &format!("{:?}", once(&server.exporter(LangfuseApi::Ingestion)).await);
+    assert!(!told.contains("sk-l") && !told.contains("cGstbGYtMTpzay1sZi0x"), "{told}");
+    assert_eq!(told.matches("[hidden] and Basic [hidden]").count(), 4, "{told}");
 }
