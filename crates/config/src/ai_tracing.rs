@@ -1,12 +1,18 @@
 //! The `ai-tracing` plugin's configuration, typed. What it accepts is decided by its schema; this is what a validated
 //! configuration with all defaults filled deserializes into.
 
-use std::collections::BTreeMap;
+mod schema;
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-/// A validated configuration of the `ai-tracing` plugin.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+use crate::Invalid;
+pub use schema::schema;
+
+/// A validated configuration of the `ai-tracing` plugin. Its `Debug` shows no credentials.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AiTracing {
     /// Send traces to Langfuse. Default false.
@@ -43,6 +49,76 @@ pub struct AiTracing {
     pub prices: Vec<Price>,
     /// What is replaced in everything recorded.
     pub redact: Vec<Redact>,
+}
+
+impl AiTracing {
+    /// The configuration that `config` describes, with defaults for what it leaves out.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn from_value(config: &Value) -> Result<Self, Invalid> {
+        let complete = schema().create(config.clone())?;
+        // The schema and this struct describe the same thing, so this cannot fail; the tests hold them together.
+        Self::deserialize(complete).map_err(|error| Invalid::at("config", error.to_string()))
+    }
+
+    /// The plugin's `config` when nothing is said about it.
+    pub fn default_value() -> Value {
+        schema().defaults()
+    }
+}
+
+impl fmt::Debug for AiTracing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Every field is named here, so that a new one cannot be shown or left out by accident.
+        let Self {
+            langfuse_enabled,
+            langfuse_public_key,
+            langfuse_secret_key,
+            langfuse_endpoint,
+            langfuse_timeout,
+            langfuse_api,
+            langfuse_observations,
+            environment,
+            log_level,
+            capture_content,
+            max_body_size,
+            sampling_ratio,
+            queue,
+            context_headers,
+            providers,
+            prices,
+            redact,
+        } = self;
+        f.debug_struct("AiTracing")
+            .field("langfuse_enabled", langfuse_enabled)
+            .field("langfuse_public_key", &Hidden(langfuse_public_key))
+            .field("langfuse_secret_key", &Hidden(langfuse_secret_key))
+            .field("langfuse_endpoint", langfuse_endpoint)
+            .field("langfuse_timeout", langfuse_timeout)
+            .field("langfuse_api", langfuse_api)
+            .field("langfuse_observations", langfuse_observations)
+            .field("environment", environment)
+            .field("log_level", log_level)
+            .field("capture_content", capture_content)
+            .field("max_body_size", max_body_size)
+            .field("sampling_ratio", sampling_ratio)
+            .field("queue", queue)
+            .field("context_headers", context_headers)
+            .field("providers", providers)
+            .field("prices", prices)
+            .field("redact", redact)
+            .finish()
+    }
+}
+
+/// Shows whether a value is there, and nothing of it.
+struct Hidden<'a>(&'a Option<String>);
+
+impl fmt::Debug for Hidden<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Some([hidden])" } else { "None" })
+    }
 }
 
 /// Which of Langfuse's APIs to use.

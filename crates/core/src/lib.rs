@@ -14,8 +14,14 @@
 //! Every limit is in [`settings::Limits`]; whatever is cut is named in [`record::CallRecord::issues`].
 
 pub mod capture;
+mod context;
 pub mod cost;
 pub mod detect;
+pub mod dialect;
+pub mod estimate;
+pub mod frame;
+pub mod inflate;
+pub mod json;
 mod read;
 pub mod record;
 pub mod redact;

@@ -180,7 +180,7 @@ pub struct Context {
 pub struct Request {
     /// The model that the request names.
     pub model: Option<String>,
-    /// Number of messages (or prompts, or inputs) sent; 1 for a bare string.
+    /// Number of messages of a conversation; `None` for other operations.
     pub message_count: Option<u64>,
     /// Sampling and output parameters as sent.
     pub params: Params,

@@ -1,12 +1,297 @@
-//! Replacing what must not leave: patterns over every string of a record.
+//! Replacing what must not leave: patterns over every string of a record that the caller or the provider wrote freely.
+//!
+//! Exempt are the names that the gateway's configuration gives (service, route, consumer, environment), the ids of the
+//! trace, and what a provider says in its own identifiers and fixed words (response id, request id, finish reasons,
+//! error type). The walk over the record names every field of every type, so that a new one does not compile before
+//! somebody has decided what it is.
 
-use crate::record::CallRecord;
+use regex::{Match, Regex, RegexBuilder};
+use serde_json::{Map, Value};
+
+use crate::record::*;
+
+/// Bytes of memory that one compiled pattern may take.
+const MAX_PATTERN_SIZE: usize = 2 << 20;
+
+/// A text that would grow beyond this by its replacements is replaced as a whole.
+const MAX_TEXT: usize = 64 << 20;
 
 /// Compiled patterns; empty: nothing is replaced.
 #[derive(Debug, Default)]
-pub struct Redactor {}
+pub struct Redactor {
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug)]
+struct Rule {
+    pattern: Regex,
+    replacement: String,
+}
 
 impl Redactor {
-    /// Replaces every match in every string of `record` that came from the exchange.
-    pub fn apply(&self, _record: &mut CallRecord) {}
+    /// Compiles pairs of a pattern (syntax of the `regex` crate: linear time, no look-around) and its replacement, which
+    /// is taken literally. Fails with the index of the first pattern that is not valid, or too big, and why.
+    pub fn new<P: AsRef<str>, R: Into<String>>(
+        rules: impl IntoIterator<Item = (P, R)>,
+    ) -> Result<Self, (usize, String)> {
+        let compile = |(index, (pattern, replacement)): (usize, (P, R))| {
+            RegexBuilder::new(pattern.as_ref())
+                .size_limit(MAX_PATTERN_SIZE)
+                .dfa_size_limit(MAX_PATTERN_SIZE)
+                .build()
+                .map(|pattern| Rule { pattern, replacement: replacement.into() })
+                .map_err(|error| (index, reason(&error)))
+        };
+        Ok(Self { rules: rules.into_iter().enumerate().map(compile).collect::<Result<_, _>>()? })
+    }
+
+    /// True when nothing would ever be replaced.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Replaces every match in every string of `record` that came from the exchange. The patterns are applied one after
+    /// the other, each to what the one before has left.
+    pub fn apply(&self, record: &mut CallRecord) {
+        if !self.is_empty() {
+            self.record(record);
+        }
+    }
+
+    fn record(&self, record: &mut CallRecord) {
+        let CallRecord {
+            id: _,
+            detected: _,
+            schema_version: _,
+            provider: _,
+            dialect: _,
+            operation: _,
+            stream: _,
+            status: _,
+            trace_id: _,
+            span_id: _,
+            parent_span_id: _,
+            tracestate,
+            name,
+            method: _,
+            service: _,
+            route: _,
+            consumer: _,
+            server: Server { address: _, port: _ },
+            context,
+            request,
+            response,
+            usage: _,
+            tokens_estimated: _,
+            token_efficiency: _,
+            prompt_length: _,
+            response_length: _,
+            cost: _,
+            timing: _,
+            end: _,
+            error,
+            issues,
+        } = record;
+        self.some(tracestate);
+        self.text(name);
+        self.context(context);
+        self.request(request);
+        self.response(response);
+        if let Some(CallError { kind: _, message }) = error {
+            self.some(message);
+        }
+        self.texts(issues);
+    }
+
+    fn context(&self, context: &mut Context) {
+        let Context { user_id, session_id, chat_id, message_id, organization_id, project_id, environment: _, metadata } =
+            context;
+        for id in [user_id, session_id, chat_id, message_id, organization_id, project_id] {
+            self.some(id);
+        }
+        self.map(metadata);
+    }
+
+    fn request(&self, request: &mut Request) {
+        let Request { model, message_count: _, params, stream: _, messages, tools } = request;
+        let Params {
+            temperature: _,
+            top_p: _,
+            max_tokens: _,
+            frequency_penalty: _,
+            presence_penalty: _,
+            seed: _,
+            stop,
+            n: _,
+            other,
+        } = params;
+        self.some(model);
+        self.texts(stop.iter_mut().flatten());
+        self.map(other);
+        for message in messages {
+            self.message(message);
+        }
+        for tool in tools {
+            self.value(tool);
+        }
+    }
+
+    fn message(&self, message: &mut Message) {
+        let Message { role, content, name, reasoning, refusal, tool_calls, tool_call_id } = message;
+        self.text(role);
+        match content {
+            None => {}
+            Some(Content::Text(text)) => self.text(text),
+            Some(Content::Parts(parts)) => parts.iter_mut().for_each(|part| self.part(part)),
+        }
+        for text in [name, reasoning, refusal, tool_call_id] {
+            self.some(text);
+        }
+        self.tool_calls(tool_calls);
+    }
+
+    fn part(&self, part: &mut Part) {
+        match part {
+            Part::Text { text } => self.text(text),
+            Part::Media(Media { modality: _, mime_type, uri, file_id, bytes: _ }) => {
+                for text in [mime_type, uri, file_id] {
+                    self.some(text);
+                }
+            }
+            Part::Other { value } => self.value(value),
+        }
+    }
+
+    fn response(&self, response: &mut Response) {
+        let Response {
+            id: _,
+            model,
+            text,
+            reasoning,
+            refusal,
+            tool_calls,
+            finish_reasons: _,
+            more_choices,
+            embedding_dims: _,
+            embedding_count: _,
+            system_fingerprint: _,
+            service_tier: _,
+            request_id: _,
+            api_version: _,
+            extra,
+        } = response;
+        for text in [model, text, reasoning, refusal] {
+            self.some(text);
+        }
+        self.tool_calls(tool_calls);
+        for choice in more_choices {
+            let Choice { text, reasoning, refusal, tool_calls, finish_reason: _ } = choice;
+            for text in [text, reasoning, refusal] {
+                self.some(text);
+            }
+            self.tool_calls(tool_calls);
+        }
+        self.map(extra);
+    }
+
+    fn tool_calls(&self, calls: &mut [ToolCall]) {
+        for ToolCall { id, name, arguments } in calls {
+            for text in [id, name, arguments] {
+                self.some(text);
+            }
+        }
+    }
+
+    fn value(&self, value: &mut Value) {
+        match value {
+            Value::Null | Value::Bool(_) => {}
+            Value::Number(number) => {
+                // A card number is one with and without quotes.
+                let mut text = number.to_string();
+                if self.matches(&text) {
+                    self.text(&mut text);
+                    *value = Value::String(text);
+                }
+            }
+            Value::String(text) => self.text(text),
+            Value::Array(values) => values.iter_mut().for_each(|value| self.value(value)),
+            Value::Object(map) => self.map(map),
+        }
+    }
+
+    /// Keys as well as values. Of keys that become the same, the last one's value stays.
+    fn map(&self, map: &mut Map<String, Value>) {
+        for value in map.values_mut() {
+            self.value(value);
+        }
+        if map.keys().any(|key| self.matches(key)) {
+            let redacted = std::mem::take(map).into_iter().map(|(mut key, value)| {
+                self.text(&mut key);
+                (key, value)
+            });
+            *map = redacted.collect();
+        }
+    }
+
+    fn some(&self, text: &mut Option<String>) {
+        self.texts(text);
+    }
+
+    fn texts<'a>(&self, texts: impl IntoIterator<Item = &'a mut String>) {
+        for text in texts {
+            self.text(text);
+        }
+    }
+
+    fn text(&self, text: &mut String) {
+        for rule in &self.rules {
+            if let Some(redacted) = rule.replace(text) {
+                *text = redacted;
+            }
+        }
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        self.rules.iter().any(|rule| rule.matches(text).next().is_some())
+    }
 }
+
+impl Rule {
+    /// Matches that are not empty: there is nothing to replace in the others.
+    fn matches<'a>(&self, text: &'a str) -> impl Iterator<Item = Match<'a>> {
+        self.pattern.find_iter(text).filter(|found| !found.is_empty())
+    }
+
+    /// `text` with every match replaced; `None` when there is none.
+    fn replace(&self, text: &str) -> Option<String> {
+        let mut matches = self.matches(text).peekable();
+        matches.peek()?;
+        let mut redacted = String::with_capacity(text.len());
+        let mut end = 0;
+        for found in matches {
+            redacted.push_str(text.get(end..found.start()).unwrap_or_default());
+            redacted.push_str(&self.replacement);
+            end = found.end();
+            if redacted.len() > MAX_TEXT {
+                return Some(self.replacement.clone());
+            }
+        }
+        redacted.push_str(text.get(end..).unwrap_or_default());
+        Some(redacted)
+    }
+}
+
+/// Why a pattern was refused, in one line: the library draws the pattern and an arrow above it.
+fn reason(error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(limit) => format!("compiles to more than {limit} bytes"),
+        _ => {
+            let text = error.to_string();
+            let last = text.lines().last().unwrap_or_default();
+            last.strip_prefix("error: ").unwrap_or(last).to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

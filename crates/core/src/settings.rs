@@ -4,7 +4,7 @@ use crate::cost::Prices;
 use crate::redact::Redactor;
 
 /// One plugin configuration, compiled; shared by all its calls.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Settings {
     /// Bounds of what is kept of one exchange.
     pub limits: Limits,
@@ -18,10 +18,28 @@ pub struct Settings {
     pub content: ContentPolicy,
     /// What is replaced in every string that leaves the engine.
     pub redactor: Redactor,
+    /// Whether token counts that the provider did not give are estimated (and flagged).
+    pub estimate_tokens: bool,
     /// The plugin's `environment`.
     pub environment: String,
     /// Share of calls to keep, 0.0 to 1.0; calls that failed are always kept.
     pub sampling_ratio: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            context_headers: ContextHeaders::default(),
+            providers: Vec::new(),
+            prices: Prices::default(),
+            content: ContentPolicy::default(),
+            redactor: Redactor::default(),
+            estimate_tokens: true,
+            environment: "production".into(),
+            sampling_ratio: 1.0,
+        }
+    }
 }
 
 /// Bounds of what is kept of one exchange.

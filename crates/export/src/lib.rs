@@ -5,7 +5,28 @@
 //!                                     └─► per destination: bounded queue ─► batch ─► Exporter::encode ─► Exporter::send
 //! ```
 //!
-//! [`sink::Sink::offer`] never blocks and never fails: what does not fit is counted. One dead destination never holds
-//! up another, and none of them ever holds up a request.
+//! [`Sink::offer`] never blocks and never fails: what does not fit is counted. One dead destination never holds up
+//! another, and none of them ever holds up a request. Everything behind the sink runs on one thread of its own, the
+//! [`Engine`]'s.
 
+mod destination;
+mod engine;
 pub mod exporter;
+mod log;
+mod queue;
+mod retry;
+mod sampling;
+mod sink;
+mod stats;
+#[cfg(test)]
+mod testing;
+mod tracer;
+mod vault;
+mod weight;
+mod worker;
+
+pub use destination::QueueOptions;
+pub use engine::{Engine, Observer, Options, ShutdownReport};
+pub use sink::Sink;
+pub use stats::{DestinationStats, Dropped, SinkStats, Stats};
+pub use tracer::{Tracer, TracerError};

@@ -1,5 +1,6 @@
 //! `ai-tracing`: a gateway that traces LLM traffic.
 
+mod calls;
 mod entity;
 mod live;
 mod plugin;

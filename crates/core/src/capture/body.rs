@@ -62,6 +62,9 @@ impl Body {
         let (head, rest) = bytes.split_at(room.min(bytes.len()));
         self.head.push(head, at);
         // Only the last `tail_limit` bytes of a huge piece can survive: copy no more than those.
+        if rest.len() > self.tail_limit {
+            self.tail.clear();
+        }
         let rest = rest.get(rest.len().saturating_sub(self.tail_limit)..).unwrap_or_default();
         self.tail.push(rest, at);
         // Trimming at twice the limit makes each byte move at most once more.
@@ -126,6 +129,11 @@ impl Timed {
             Some(last) if at.0.saturating_sub(last.at.0) < 100_000 => last.end = end,
             _ => self.marks.push(Mark { end, at }),
         }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.marks.clear();
     }
 
     fn drop_front(&mut self, count: usize) {

@@ -89,13 +89,14 @@ pub(crate) struct Exchange {
     /// The six context headers, in the order of [`crate::context::FIELDS`].
     pub context_headers: [Option<String>; 6],
     pub request_encoding: Option<String>,
-    pub request_type: Option<String>,
     pub request_body: Body,
     pub status: Option<u16>,
     pub response_type: Option<String>,
     pub response_encoding: Option<String>,
     pub request_id: Option<String>,
     pub api_version: Option<String>,
+    /// A provider that the response's headers give away.
+    pub provider_hint: Option<&'static str>,
     pub response_body: Body,
     pub started_at: At,
     pub upstream_at: Option<At>,
@@ -142,13 +143,13 @@ impl Capture {
             consumer: head.consumer.map(str::to_owned),
             context_headers,
             request_encoding: header("content-encoding"),
-            request_type: header("content-type"),
             request_body: Body::head_only(limit),
             status: None,
             response_type: None,
             response_encoding: None,
             request_id: None,
             api_version: None,
+            provider_hint: None,
             response_body: Body::head_and_tail(limit),
             started_at: at,
             upstream_at: None,
@@ -183,6 +184,7 @@ impl Capture {
         exchange.response_encoding = header("content-encoding");
         exchange.request_id = read::REQUEST_ID_HEADERS.iter().find_map(|name| header(name));
         exchange.api_version = header("openai-version");
+        exchange.provider_hint = detect::provider_by_headers(headers);
     }
 
     /// A piece of the response's body, as it passes.
@@ -219,8 +221,9 @@ impl Finished {
     }
 
     /// Reads the exchange: inflates, frames, parses, prices, redacts. Takes time proportional to the body; call it off
-    /// the request path.
-    pub fn into_record(self) -> CallRecord {
+    /// the request path. `None` when the request's body shows that it is no LLM traffic after all: some paths, such as
+    /// `/generate`, are anybody's.
+    pub fn into_record(self) -> Option<CallRecord> {
         read::record(*self.0)
     }
 }

@@ -17,6 +17,11 @@ pub trait Exporter: Send + Sync + 'static {
     /// Name in logs and statistics, such as `langfuse`.
     fn name(&self) -> &'static str;
 
+    /// Name and address for logs and statistics, such as `langfuse https://cloud.langfuse.com`; no credentials.
+    fn label(&self) -> String {
+        self.name().to_owned()
+    }
+
     /// How much may go into one request.
     fn limits(&self) -> BatchLimits;
 
@@ -28,10 +33,12 @@ pub trait Exporter: Send + Sync + 'static {
 }
 
 /// How much may go into one request.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BatchLimits {
     /// Records.
     pub max_records: usize,
+    /// Approximate bytes of records; a batch of one record may be larger. `usize::MAX` where nothing is to be heeded.
+    pub max_bytes: usize,
     /// Time to wait for a batch to fill.
     pub max_delay: Duration,
 }

@@ -1,0 +1,229 @@
+//! The parameters of the `ai-tracing` plugin: the table behind validation, `/schemas` and docs/configuration.md.
+
+use std::sync::OnceLock;
+
+use serde_json::json;
+
+use crate::rule::Rule;
+use crate::schema::{Check, Field, Record, Schema, array, boolean, integer, number, record, string};
+use crate::typedefs::Typedef;
+
+/// The schema of the plugin's `config`.
+pub fn schema() -> &'static Schema {
+    static SCHEMA: OnceLock<Schema> = OnceLock::new();
+    SCHEMA.get_or_init(|| Schema::new("ai-tracing", parameters()))
+}
+
+fn parameters() -> Record {
+    Record::new([
+        ("langfuse_enabled", boolean().required().default(false).about("Send traces to Langfuse.")),
+        (
+            "langfuse_public_key",
+            string().secret().about("Public key of the Langfuse project. Required when `langfuse_enabled` is true."),
+        ),
+        (
+            "langfuse_secret_key",
+            string().secret().about("Secret key of the Langfuse project. Required when `langfuse_enabled` is true."),
+        ),
+        (
+            "langfuse_endpoint",
+            string().required().default("https://cloud.langfuse.com/api/public/ingestion").is(Typedef::HttpUrl).about(
+                "Where Langfuse is: its base URL, or either API's URL below it (`/api/public/ingestion`, \
+                 `/api/public/otel/v1/traces`).",
+            ),
+        ),
+        (
+            "langfuse_timeout",
+            number()
+                .required()
+                .default(5000)
+                .rule(Rule::Gt(0))
+                .between(0, 2_147_483_646)
+                .about("Milliseconds that one export request may take."),
+        ),
+        (
+            "langfuse_api",
+            string().required().default("auto").one_of(&["auto", "otlp", "ingestion"]).about(
+                "Which of Langfuse's APIs to use. `auto`: OTLP, and the batch API where the server has no OTLP.",
+            ),
+        ),
+        (
+            "langfuse_observations",
+            string().required().default("full").one_of(&["full", "compact"]).about(
+                "Observations per call. `full`: a span with a `prompt` event and a `completion` generation; \
+                 `compact`: one generation.",
+            ),
+        ),
+        ("environment", string().required().default("production").len_min(1).about("Tag of all traces.")),
+        (
+            "log_level",
+            string()
+                .required()
+                .default("info")
+                .one_of(&["debug", "info", "warn", "error"])
+                .about("How much the plugin logs. `info`: a line per traced call; `debug`: bodies too."),
+        ),
+        (
+            "capture_content",
+            string().required().default("full").one_of(&["full", "metadata_only"]).about(
+                "Whether prompts and answers are recorded. `metadata_only`: lengths, counts and parameters only.",
+            ),
+        ),
+        (
+            "max_body_size",
+            integer().required().default(4_194_304).between(1024, 1_073_741_824).about(
+                "Bytes kept of each request body and of each response body. What passes through is not limited.",
+            ),
+        ),
+        (
+            "sampling_ratio",
+            number().required().default(1).between(0, 1).about("Share of calls to keep. Failed calls are always kept."),
+        ),
+        (
+            "queue",
+            record(queue()).required().about("How traces are batched and retried, in the names of Kong's queues."),
+        ),
+        (
+            "context_headers",
+            record(context_headers()).required().about("Names of the request headers that say who is calling."),
+        ),
+        (
+            "providers",
+            array(record(provider())).required().default(json!([])).len_max(100).about(
+                "Rules that recognise LLM traffic beyond what is built in; tried in order, before the built-in ones.",
+            ),
+        ),
+        (
+            "prices",
+            array(record(price()))
+                .required()
+                .default(json!([]))
+                .len_max(1000)
+                .about("Prices in US dollars per million tokens; the first match wins, before the built-in table."),
+        ),
+        (
+            "redact",
+            array(record(redact()))
+                .required()
+                .default(json!([]))
+                .len_max(100)
+                .about("What is replaced in everything recorded, in order. Off by default."),
+        ),
+    ])
+    .check(Check::RequiredIf { field: "langfuse_public_key", when: "langfuse_enabled", is: json!(true) })
+    .check(Check::RequiredIf { field: "langfuse_secret_key", when: "langfuse_enabled", is: json!(true) })
+}
+
+fn queue() -> Record {
+    Record::new([
+        (
+            "max_batch_size",
+            integer().required().default(100).between(1, 1_000_000).about("Traces in one export request."),
+        ),
+        (
+            "max_coalescing_delay",
+            number().required().default(1).between(0, 3600).about("Seconds to wait for a batch to fill."),
+        ),
+        (
+            "max_entries",
+            integer()
+                .required()
+                .default(10_000)
+                .between(1, 1_000_000)
+                .about("Traces that may wait; more are dropped and counted."),
+        ),
+        (
+            "max_bytes",
+            integer().default(67_108_864).between(65_536, 1_099_511_627_776_f64).about(
+                "Bytes of traces that may wait; more are dropped and counted. `null`: bounded by `max_entries` alone.",
+            ),
+        ),
+        (
+            "max_retry_time",
+            number()
+                .required()
+                .default(3600)
+                .between(0, 1_000_000)
+                .about("Seconds until a batch that cannot be delivered is dropped and counted."),
+        ),
+        (
+            "initial_retry_delay",
+            number()
+                .required()
+                .default(0.5)
+                .between(0.001, 1_000_000)
+                .about("Seconds before the first retry; doubled with each."),
+        ),
+        (
+            "max_retry_delay",
+            number()
+                .required()
+                .default(60)
+                .between(0.001, 1_000_000)
+                .about("Longest time between two retries, in seconds."),
+        ),
+    ])
+}
+
+fn context_headers() -> Record {
+    let header = |name: &'static str, about| string().required().default(name).is(Typedef::HeaderName).about(about);
+    Record::new([
+        ("user_id", header("X-User-Id", "The user.")),
+        ("session_id", header("X-Session-Id", "The session.")),
+        ("chat_id", header("X-Chat-Id", "The conversation; stands in for a missing session.")),
+        ("message_id", header("X-Message-Id", "The message.")),
+        ("organization_id", header("X-Organization-Id", "The organization.")),
+        ("project_id", header("X-Project-Id", "The project.")),
+    ])
+}
+
+fn provider() -> Record {
+    Record::new([
+        ("name", string().required().default("custom_provider").about("The provider that traces show.")),
+        ("path", string().is(Typedef::PathPattern).about("Path prefix; beginning with `*`: what the path ends with.")),
+        (
+            "host",
+            string()
+                .is(Typedef::HostPattern)
+                .about("Host of the request or of the upstream, without port; `*.example.com` matches subdomains."),
+        ),
+        ("header", string().is(Typedef::HeaderPattern).about("Header that must be present: `name`, or `name: value`.")),
+        (
+            "dialect",
+            string()
+                .one_of(&["openai_chat", "openai_completions", "openai_embeddings", "vllm_generate"])
+                .about("Wire format to read. `null`: told by path and body."),
+        ),
+    ])
+    .check(Check::AtLeastOneOf(&["path", "host", "header"]))
+}
+
+fn price() -> Record {
+    let dollars = || number().between(0, 1_000_000);
+    Record::new([
+        ("model", string().required().about("Model name; `*` stands for any characters.")),
+        ("input", Field::required(dollars()).about("Prompt tokens.")),
+        ("output", Field::required(dollars()).about("Completion tokens.")),
+        ("cached", dollars().about("Prompt tokens read from a cache. `null`: as `input`.")),
+    ])
+}
+
+fn redact() -> Record {
+    Record::new([
+        (
+            "pattern",
+            string()
+                .required()
+                .is(Typedef::Regex)
+                .about("Regular expression in the syntax of Rust's `regex`: linear time, no look-around."),
+        ),
+        (
+            "replacement",
+            string()
+                .required()
+                .default("[REDACTED]")
+                .len_min(0)
+                .about("What stands in its place; `$1` is the first group."),
+        ),
+    ])
+}

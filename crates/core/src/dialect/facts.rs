@@ -1,0 +1,161 @@
+//! What dialects fill in while they read.
+
+use serde_json::{Map, Value};
+
+use crate::record::{CallError, Choice, Request, Response, ToolCall, Usage};
+use crate::time::At;
+
+/// Choices of one answer that are kept; `n` is small in practice, and hostile indices must not allocate.
+const MAX_CHOICES: usize = 128;
+/// Tool calls of one choice that are kept.
+const MAX_TOOL_CALLS: usize = 1024;
+
+/// What a request says.
+#[derive(Debug, Default)]
+pub struct RequestFacts {
+    /// The record's part.
+    pub request: Request,
+    /// OpenAI's `user`.
+    pub user: Option<String>,
+    /// The body's `metadata`.
+    pub metadata: Map<String, Value>,
+}
+
+/// What an answer says.
+#[derive(Debug, Default)]
+pub struct ResponseFacts {
+    /// The provider's id of the response.
+    pub id: Option<String>,
+    /// The model that answered.
+    pub model: Option<String>,
+    /// The choices, by index.
+    pub choices: Vec<ChoiceFacts>,
+    /// Token counts as reported; in a stream the last ones.
+    pub usage: Usage,
+    /// Length of the first vector.
+    pub embedding_dims: Option<u64>,
+    /// Number of vectors.
+    pub embedding_count: Option<u64>,
+    /// OpenAI's `system_fingerprint`.
+    pub system_fingerprint: Option<String>,
+    /// OpenAI's `service_tier`.
+    pub service_tier: Option<String>,
+    /// What else is worth keeping.
+    pub extra: Map<String, Value>,
+    /// An error in the body.
+    pub error: Option<CallError>,
+    /// When the first generated token passed.
+    pub first_token_at: Option<At>,
+    /// A provider that the body gives away.
+    pub provider: Option<&'static str>,
+    /// What could not be read.
+    pub issues: Vec<String>,
+}
+
+/// One choice, as far as it is known.
+#[derive(Debug, Default)]
+pub struct ChoiceFacts {
+    /// Text so far; `None` until the answer says any, if only an empty one.
+    pub text: Option<String>,
+    /// Reasoning so far.
+    pub reasoning: Option<String>,
+    /// Refusal so far.
+    pub refusal: Option<String>,
+    /// Tool calls so far.
+    pub tool_calls: Vec<ToolFacts>,
+    /// Why it ended.
+    pub finish_reason: Option<String>,
+}
+
+/// One tool call, as far as it is known.
+#[derive(Debug, Default)]
+pub struct ToolFacts {
+    /// The provider's index in the stream.
+    pub index: Option<u64>,
+    /// The call.
+    pub call: ToolCall,
+}
+
+impl ResponseFacts {
+    /// The choice of that index; `None` beyond the bound.
+    pub fn choice(&mut self, index: usize) -> Option<&mut ChoiceFacts> {
+        if index >= MAX_CHOICES {
+            return None;
+        }
+        if self.choices.len() <= index {
+            self.choices.resize_with(index + 1, ChoiceFacts::default);
+        }
+        self.choices.get_mut(index)
+    }
+
+    /// Notes that a generated token passed at `at`; the first time counts.
+    pub fn token_at(&mut self, at: At) {
+        self.first_token_at.get_or_insert(at);
+    }
+
+    /// The record's part; `request_id` and `api_version` come from the headers.
+    pub fn into_response(self, request_id: Option<String>, api_version: Option<String>) -> Response {
+        let finish_reasons = self.choices.iter().filter_map(|choice| choice.finish_reason.clone()).collect();
+        let mut choices = self.choices.into_iter();
+        let first = choices.next().unwrap_or_default();
+        let calls = |tools: Vec<ToolFacts>| tools.into_iter().map(|tool| tool.call).collect();
+        Response {
+            id: self.id,
+            model: self.model,
+            text: first.text,
+            reasoning: first.reasoning,
+            refusal: first.refusal,
+            tool_calls: calls(first.tool_calls),
+            finish_reasons,
+            more_choices: choices
+                .map(|choice| Choice {
+                    text: choice.text,
+                    reasoning: choice.reasoning,
+                    refusal: choice.refusal,
+                    tool_calls: calls(choice.tool_calls),
+                    finish_reason: choice.finish_reason,
+                })
+                .collect(),
+            embedding_dims: self.embedding_dims,
+            embedding_count: self.embedding_count,
+            system_fingerprint: self.system_fingerprint,
+            service_tier: self.service_tier,
+            request_id,
+            api_version,
+            extra: self.extra,
+        }
+    }
+}
+
+impl ChoiceFacts {
+    /// The tool call that a piece of a stream continues, or a new one. Providers tell calls apart by `index`, by `id`,
+    /// or by both; some give every call index 0 and a new id.
+    pub fn tool(&mut self, index: Option<u64>, id: Option<&str>) -> Option<&mut ToolFacts> {
+        let known = self.tool_calls.iter().rposition(|tool| {
+            let same_index = index.is_none() || tool.index == index;
+            let same_id = id.is_none() || tool.call.id.is_none() || tool.call.id.as_deref() == id;
+            same_index && same_id
+        });
+        let position = match known {
+            Some(position) => position,
+            None if self.tool_calls.len() < MAX_TOOL_CALLS => {
+                self.tool_calls.push(ToolFacts { index, call: ToolCall::default() });
+                self.tool_calls.len() - 1
+            }
+            None => return None,
+        };
+        self.tool_calls.get_mut(position)
+    }
+}
+
+/// Appends to a text that may not have begun.
+pub fn append(text: &mut Option<String>, piece: &str) {
+    text.get_or_insert_default().push_str(piece);
+}
+
+/// Keeps the first value that says something.
+pub fn keep_first(slot: &mut Option<String>, value: Option<String>) {
+    if slot.is_none() {
+        *slot = value;
+    }
+}

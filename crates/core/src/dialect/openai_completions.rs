@@ -1,0 +1,51 @@
+//! OpenAI completions: `POST .../completions`, prompts in, continuations out; vLLM, llama.cpp and others serve it too.
+
+use super::facts::{RequestFacts, ResponseFacts, append};
+use super::{Dialect, openai, openai_chat};
+use crate::json::Json;
+use crate::record::Operation;
+use crate::time::At;
+
+/// See the module.
+#[derive(Debug)]
+pub struct OpenAiCompletions;
+
+impl Dialect for OpenAiCompletions {
+    fn name(&self) -> &'static str {
+        "openai_completions"
+    }
+
+    fn operation(&self) -> Operation {
+        Operation::TextCompletion
+    }
+
+    fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
+        openai::read_request(body, facts);
+        facts.request.messages = openai::read_texts(body.get("prompt"));
+    }
+
+    fn read_response(&self, body: &Json<'_>, _: &RequestFacts, facts: &mut ResponseFacts) {
+        read(body, facts);
+    }
+
+    fn read_event(&self, body: &Json<'_>, at: At, _: &RequestFacts, facts: &mut ResponseFacts) {
+        if read(body, facts) {
+            facts.token_at(at);
+        }
+    }
+}
+
+/// Whole answers and chunks have the same shape. True when it carried a generated token.
+fn read(body: &Json<'_>, facts: &mut ResponseFacts) -> bool {
+    let mut token = false;
+    openai::read_envelope(body, facts);
+    for (position, choice) in body.get("choices").items().iter().enumerate() {
+        let index = openai_chat::index(choice, position);
+        if let (Some(text), Some(kept)) = (choice.get("text").str(), facts.choice(index)) {
+            token |= !text.is_empty();
+            append(&mut kept.text, text);
+        }
+        openai::read_choice(choice, index, facts);
+    }
+    token
+}

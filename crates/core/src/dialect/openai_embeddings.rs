@@ -1,0 +1,45 @@
+//! OpenAI embeddings: `POST .../embeddings`, texts in, vectors out.
+
+use super::facts::{RequestFacts, ResponseFacts};
+use super::{Dialect, openai};
+use crate::json::Json;
+use crate::record::Operation;
+use crate::time::At;
+
+/// See the module.
+#[derive(Debug)]
+pub struct OpenAiEmbeddings;
+
+impl Dialect for OpenAiEmbeddings {
+    fn name(&self) -> &'static str {
+        "openai_embeddings"
+    }
+
+    fn operation(&self) -> Operation {
+        Operation::Embeddings
+    }
+
+    fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
+        openai::read_request(body, facts);
+        facts.request.messages = openai::read_texts(body.get("input"));
+    }
+
+    fn read_response(&self, body: &Json<'_>, _: &RequestFacts, facts: &mut ResponseFacts) {
+        openai::read_envelope(body, facts);
+        let data = body.get("data");
+        facts.embedding_count = data.count_items().map(|count| count as u64);
+        facts.embedding_dims = data.items().first().and_then(|first| dims(first.get("embedding")));
+    }
+
+    fn read_event(&self, body: &Json<'_>, _: At, request: &RequestFacts, facts: &mut ResponseFacts) {
+        self.read_response(body, request, facts);
+    }
+}
+
+/// Length of a vector: a list of numbers, or base64 of little-endian 32-bit floats (`encoding_format: base64`).
+fn dims(vector: &Json<'_>) -> Option<u64> {
+    match vector {
+        Json::String(base64) => Some(base64.trim_end_matches('=').len() as u64 * 3 / 4 / 4),
+        other => other.count_items().map(|count| count as u64),
+    }
+}

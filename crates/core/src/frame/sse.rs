@@ -1,0 +1,218 @@
+//! Server-sent events, as <https://html.spec.whatwg.org/multipage/server-sent-events.html> defines them.
+//!
+//! Lines end in LF, CRLF or CR; comments are passed over; the space after the colon is optional; several `data` lines
+//! are joined by LF; a byte order mark may come first. Unlike a browser, an event that the end of the stream cuts is
+//! still reported: its data is the best that is known.
+
+use memchr::memchr2;
+
+use super::MAX_FRAME;
+
+/// One event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// The `event` field; empty where there was none.
+    pub name: &'a [u8],
+    /// The `data` lines, joined by LF.
+    pub data: &'a [u8],
+}
+
+/// A push parser of server-sent events.
+#[derive(Debug, Default)]
+pub struct Sse {
+    /// The unfinished line.
+    line: Vec<u8>,
+    name: Vec<u8>,
+    data: Vec<u8>,
+    has_data: bool,
+    /// The last line ended in CR: an LF that follows belongs to it.
+    after_cr: bool,
+    started: bool,
+    /// Bytes of an overlong line or event that were passed over.
+    skipped: u64,
+}
+
+impl Sse {
+    /// Reads a piece of the stream; calls `on_event` for each event that it completes.
+    pub fn push(&mut self, mut bytes: &[u8], on_event: &mut dyn FnMut(Event<'_>)) {
+        while !bytes.is_empty() {
+            if std::mem::take(&mut self.after_cr) && bytes.first() == Some(&b'\n') {
+                bytes = bytes.get(1..).unwrap_or_default();
+                continue;
+            }
+            let Some(end) = memchr2(b'\n', b'\r', bytes) else {
+                return self.keep(bytes);
+            };
+            let (line, rest) = bytes.split_at(end);
+            self.after_cr = rest.first() == Some(&b'\r');
+            bytes = rest.get(1..).unwrap_or_default();
+            if self.line.is_empty() {
+                self.line(line, on_event);
+            } else {
+                self.keep(line);
+                let whole = std::mem::take(&mut self.line);
+                self.line(&whole, on_event);
+                self.line = whole;
+                self.line.clear();
+            }
+        }
+    }
+
+    /// The stream has ended: reports the event that its end cut, if there is one.
+    pub fn finish(&mut self, on_event: &mut dyn FnMut(Event<'_>)) {
+        let line = std::mem::take(&mut self.line);
+        if !line.is_empty() {
+            self.line(&line, on_event);
+        }
+        self.line(b"", on_event);
+    }
+
+    /// Bytes follow that are not the continuation of what came before: forgets the unfinished event, and passes over
+    /// the line that the gap ends in.
+    pub fn resync(&mut self) {
+        self.name.clear();
+        self.data.clear();
+        self.has_data = false;
+        // A comment swallows the rest of the line; what follows it is complete.
+        self.line.clear();
+        self.line.push(b':');
+    }
+
+    /// Bytes passed over because a line or event was longer than [`MAX_FRAME`].
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = MAX_FRAME.saturating_sub(self.line.len()).min(bytes.len());
+        self.line.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        self.skipped += (bytes.len() - room) as u64;
+    }
+
+    fn line(&mut self, line: &[u8], on_event: &mut dyn FnMut(Event<'_>)) {
+        let line = match line.strip_prefix(b"\xef\xbb\xbf") {
+            Some(rest) if !self.started => rest,
+            _ => line,
+        };
+        self.started = true;
+        if line.is_empty() {
+            if self.has_data {
+                on_event(Event { name: &self.name, data: &self.data });
+            }
+            self.name.clear();
+            self.data.clear();
+            self.has_data = false;
+            return;
+        }
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let (field, value) = line.split_at(colon);
+        let value = value.get(1..).unwrap_or_default();
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match field {
+            b"data" => {
+                if self.has_data {
+                    self.data.push(b'\n');
+                }
+                self.has_data = true;
+                let room = MAX_FRAME.saturating_sub(self.data.len()).min(value.len());
+                self.data.extend_from_slice(value.get(..room).unwrap_or_default());
+                self.skipped += (value.len() - room) as u64;
+            }
+            b"event" => {
+                self.name.clear();
+                self.name.extend_from_slice(value);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn events<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, String)> {
+        let mut events = Vec::new();
+        let mut on_event = |event: Event<'_>| {
+            events.push((
+                String::from_utf8_lossy(event.name).into_owned(),
+                String::from_utf8_lossy(event.data).into_owned(),
+            ));
+        };
+        let mut sse = Sse::default();
+        for piece in pieces {
+            sse.push(piece, &mut on_event);
+        }
+        sse.finish(&mut on_event);
+        events
+    }
+
+    fn data(text: &str) -> Vec<String> {
+        events([text.as_bytes()]).into_iter().map(|(_, data)| data).collect()
+    }
+
+    #[test]
+    fn lines_end_in_lf_crlf_or_cr() {
+        for end in ["\n", "\r\n", "\r"] {
+            let text = ["data: a", "", "event: e", "data: b", "data: c", "", ""].join(end);
+            assert_eq!(
+                events([text.as_bytes()]),
+                [("".into(), "a".into()), ("e".into(), "b\nc".into())],
+                "line end {end:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn comments_ids_and_a_missing_space_are_fine() {
+        assert_eq!(data("\u{feff}: OPENROUTER PROCESSING\n\nid: 1\ndata:{}\nretry: 5\n\n"), ["{}"]);
+        assert_eq!(data("data\n\ndata:\n\n"), ["", ""]);
+        assert_eq!(data("event: ping\n\n"), [] as [&str; 0], "an event without data is none");
+    }
+
+    #[test]
+    fn the_last_event_needs_no_blank_line() {
+        assert_eq!(data("data: a\n\ndata: [DONE]"), ["a", "[DONE]"]);
+    }
+
+    #[test]
+    fn a_gap_costs_the_events_it_touches_and_no_more() {
+        let mut got = Vec::new();
+        let mut on_event = |event: Event<'_>| got.push(String::from_utf8_lossy(event.data).into_owned());
+        let mut sse = Sse::default();
+        sse.push(b"data: 1\n\ndata: {\"cut", &mut on_event);
+        sse.resync();
+        sse.push(b"end of another\"}\n\ndata: 9\n\n", &mut on_event);
+        sse.finish(&mut on_event);
+        assert_eq!(got, ["1", "9"]);
+    }
+
+    #[test]
+    fn an_endless_line_is_bounded() {
+        let mut sse = Sse::default();
+        let piece = vec![b'x'; 1 << 20];
+        sse.push(b"data: ", &mut |_| {});
+        for _ in 0..20 {
+            sse.push(&piece, &mut |_| {});
+        }
+        assert!(sse.line.len() <= MAX_FRAME);
+        assert!(sse.skipped() >= (12 << 20) - 6);
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_gives_the_same_events(
+            text in "(data: ?[a-z{}é]{0,6}|event: [a-z]{0,3}|: c|id: 1|\u{feff}|)((\n|\r\n|\r)(data:[a-z]{0,4}|event:x||)){0,12}",
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        ) {
+            let bytes = text.as_bytes();
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let pieces = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
+            prop_assert_eq!(events(pieces), events([bytes]));
+        }
+    }
+}

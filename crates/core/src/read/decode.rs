@@ -1,0 +1,89 @@
+//! Undoing the content encoding of a captured body, chunk by chunk, so that each piece keeps its time.
+
+use crate::capture::{Body, Chunk};
+use crate::inflate::{Inflate, Status};
+use crate::time::At;
+
+/// A decoded chunk's end, and when it passed.
+type Mark = (usize, At);
+
+/// A body as it was before its content encoding.
+pub struct Decoded<'a> {
+    body: &'a Body,
+    /// Decoded bytes and where each chunk ends in them; `None`: the body was not encoded.
+    inflated: Option<(Vec<u8>, Vec<Mark>)>,
+    /// Bytes missing after [`Self::head`].
+    pub gap: u64,
+}
+
+impl<'a> Decoded<'a> {
+    /// Decodes `body`; what could not be decoded is named in `issues`. `whose` begins those lines.
+    pub fn new(body: &'a Body, encoding: Option<&str>, limit: usize, whose: &str, issues: &mut Vec<String>) -> Self {
+        let gap = body.gap();
+        let Some(mut inflate) = encoding.and_then(|encoding| Inflate::new(encoding, limit)) else {
+            if gap > 0 {
+                let total = body.total();
+                issues
+                    .push(format!("{whose} body of {total} bytes is longer than max_body_size: {gap} bytes not read"));
+            }
+            return Self { body, inflated: None, gap };
+        };
+        let mut bytes = Vec::new();
+        let mut marks = Vec::new();
+        // Behind a gap nothing can be decoded.
+        let tail = body.tail().filter(|_| gap == 0);
+        for chunk in body.head().chain(tail) {
+            let status = inflate.push(chunk.bytes, &mut bytes);
+            marks.push((bytes.len(), chunk.at));
+            if status == Status::Stopped {
+                break;
+            }
+        }
+        if gap > 0 {
+            issues.push(format!("{whose} body cut: longer than max_body_size and compressed"));
+        } else if let Some(issue) = inflate.finish() {
+            issues.push(format!("{whose} {issue}"));
+        }
+        Self { body, inflated: Some((bytes, marks)), gap }
+    }
+
+    /// The chunks up to the gap, or all of them.
+    pub fn head(&self) -> Vec<Chunk<'_>> {
+        match &self.inflated {
+            None => self.body.head().collect(),
+            Some((bytes, marks)) => {
+                let mut start = 0;
+                let chunk = |&(end, at): &Mark| {
+                    let chunk = Chunk { bytes: bytes.get(start..end).unwrap_or_default(), at };
+                    start = end;
+                    chunk
+                };
+                marks.iter().map(chunk).collect()
+            }
+        }
+    }
+
+    /// The chunks behind the gap; with no gap they continue the head.
+    pub fn tail(&self) -> Vec<Chunk<'_>> {
+        match self.inflated {
+            None => self.body.tail().collect(),
+            Some(_) => Vec::new(),
+        }
+    }
+
+    /// The head in one piece.
+    pub fn head_bytes(&self) -> &[u8] {
+        match &self.inflated {
+            None => self.body.head_bytes(),
+            Some((bytes, _)) => bytes,
+        }
+    }
+
+    /// The tail in one piece.
+    pub fn tail_bytes(&self) -> &[u8] {
+        match &self.inflated {
+            None => self.body.tail_bytes(),
+            Some(_) => &[],
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! One destination as the engine sees it: a bounded queue that a worker empties.
+//!
+//! A full queue drops its **oldest** records, as Kong's queue does: when a destination comes back after an hour, what
+//! happened last is worth more than what happened first.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ai_tracing_core::record::CallRecord;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::queue::Bounded;
+use crate::retry::RetryOptions;
+use crate::stats::{Counters, DestinationStats};
+
+/// Bounds and patience of one destination. How records are batched is the exporter's
+/// [`limits`](crate::exporter::Exporter::limits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QueueOptions {
+    /// Records that may wait, besides the batch that is being sent.
+    pub max_entries: usize,
+    /// Bytes (approximate) of records that may wait.
+    pub max_bytes: usize,
+    /// A batch that could not be delivered for so long is given up.
+    pub max_retry_time: Duration,
+    /// Upper end of the first pause before a retry; doubles with each.
+    pub initial_retry_delay: Duration,
+    /// Upper end of every pause.
+    pub max_retry_delay: Duration,
+}
+
+impl Default for QueueOptions {
+    fn default() -> Self {
+        Self {
+            max_entries: 10_000,
+            max_bytes: 64 << 20,
+            max_retry_time: Duration::from_secs(60),
+            initial_retry_delay: Duration::from_millis(10),
+            max_retry_delay: Duration::from_secs(60),
+        }
+    }
+}
+
+impl QueueOptions {
+    pub(crate) fn retry(&self) -> RetryOptions {
+        RetryOptions {
+            max_time: self.max_retry_time,
+            initial_delay: self.initial_retry_delay,
+            max_delay: self.max_retry_delay,
+        }
+    }
+}
+
+/// What a worker is to do. Only ever moves down this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mode {
+    /// Batch, send, wait for more.
+    Run,
+    /// Nothing more will come: deliver what is there, with the usual patience, and end.
+    Close,
+    /// The process ends: one attempt for everything at once, no waiting, and end.
+    Flush,
+}
+
+/// The queue of one destination, shared by the engine (puts in) and its worker (takes out).
+pub(crate) struct Destination {
+    /// Name and address, for the log and the statistics.
+    pub name: String,
+    pub counters: Counters,
+    queue: Mutex<Bounded<Waiting>>,
+    arrived: Notify,
+    mode: watch::Sender<Mode>,
+    /// Length at which a batch is complete.
+    batch: usize,
+    failing: Mutex<Option<String>>,
+}
+
+/// A record that waits.
+pub(crate) struct Waiting {
+    pub record: Arc<CallRecord>,
+    pub since: Instant,
+}
+
+impl Destination {
+    pub fn new(name: String, batch: usize, options: &QueueOptions) -> Self {
+        Self {
+            name,
+            counters: Counters::default(),
+            queue: Mutex::new(Bounded::new(options.max_entries, options.max_bytes)),
+            arrived: Notify::new(),
+            mode: watch::Sender::new(Mode::Run),
+            batch,
+            failing: Mutex::new(None),
+        }
+    }
+
+    /// Queues a record of `weight` bytes; makes room by dropping the oldest.
+    pub fn offer(&self, record: &Arc<CallRecord>, weight: usize) {
+        self.counters.offered.add(1);
+        let mut dropped = Vec::new();
+        let mut waiting = Waiting { record: Arc::clone(record), since: Instant::now() };
+        let mut queue = self.queue();
+        while let Err((_, back)) = queue.push(waiting, weight) {
+            waiting = back;
+            let Some((oldest, _)) = queue.pop() else {
+                // The queue is empty: the record alone is larger than it may be.
+                dropped.push(waiting);
+                break;
+            };
+            dropped.push(oldest);
+        }
+        let len = queue.len();
+        drop(queue);
+        self.counters.overflow.add(dropped.len() as u64);
+        // The worker waits for the first record, then for a full batch or the time to send a smaller one.
+        if len == 1 || len >= self.batch {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Ends when there may be something new to look at.
+    pub async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// Length of the queue, and since when its oldest record waits.
+    pub fn waiting(&self) -> (usize, Option<Instant>) {
+        let queue = self.queue();
+        (queue.len(), queue.front().map(|waiting| waiting.since))
+    }
+
+    /// Takes the next batch.
+    pub fn take(&self, max_records: usize, max_bytes: usize) -> Vec<Arc<CallRecord>> {
+        let taken = self.queue().take(max_records, max_bytes);
+        taken.into_iter().map(|waiting| waiting.record).collect()
+    }
+
+    pub fn mode(&self) -> watch::Receiver<Mode> {
+        self.mode.subscribe()
+    }
+
+    /// Moves on to `mode`, never back.
+    pub fn set_mode(&self, mode: Mode) {
+        self.mode.send_if_modified(|current| {
+            let later = mode > *current;
+            *current = mode.max(*current);
+            later
+        });
+    }
+
+    /// Why the last attempt failed; `None` when it did not.
+    pub fn set_failing(&self, why: Option<String>) {
+        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    pub fn stats(&self) -> DestinationStats {
+        let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let waiting_bytes = self.queue().bytes() as u64;
+        DestinationStats { name: self.name.clone(), waiting_bytes, failing, ..self.counters.stats() }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Bounded<Waiting>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a destination open. When the last holder lets go, the worker delivers what is left and ends.
+pub(crate) struct Lease(pub Arc<Destination>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.set_mode(Mode::Close);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn destination(max_entries: usize, max_bytes: usize) -> Destination {
+        Destination::new("test".into(), 10, &QueueOptions { max_entries, max_bytes, ..QueueOptions::default() })
+    }
+
+    fn ids(destination: &Destination) -> Vec<String> {
+        destination.take(100, usize::MAX).iter().map(|record| record.id.clone()).collect()
+    }
+
+    #[test]
+    fn a_full_queue_drops_its_oldest() {
+        let destination = destination(2, 100);
+        for (id, weight) in [("a", 40), ("b", 40), ("c", 40), ("d", 90)] {
+            destination.offer(&testing::record(id), weight);
+        }
+        let stats = destination.stats();
+        assert_eq!((stats.offered, stats.dropped.overflow, stats.waiting, stats.waiting_bytes), (4, 3, 1, 90));
+        assert_eq!(ids(&destination), ["d"]);
+    }
+
+    #[test]
+    fn a_record_larger_than_the_queue_is_dropped() {
+        let destination = destination(10, 100);
+        destination.offer(&testing::record("a"), 101);
+        assert_eq!((destination.stats().dropped.overflow, destination.stats().waiting), (1, 0));
+    }
+
+    #[test]
+    fn the_mode_never_moves_back() {
+        let destination = destination(1, 1);
+        destination.set_mode(Mode::Flush);
+        destination.set_mode(Mode::Close);
+        assert_eq!(*destination.mode().borrow(), Mode::Flush);
+    }
+}

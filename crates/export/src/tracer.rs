@@ -1,0 +1,114 @@
+//! A plugin configuration, compiled: what the capture has to know, and where the records go.
+
+use std::sync::Arc;
+
+use ai_tracing_config::ai_tracing::{AiTracing, CaptureContent, LogLevel};
+use ai_tracing_core::cost::{Price, Prices};
+use ai_tracing_core::redact::Redactor;
+use ai_tracing_core::settings::{ContentPolicy, ContextHeaders, Limits, ProviderRule, Settings};
+
+use crate::destination::Lease;
+
+/// One plugin configuration, ready for use; shared by all its calls.
+///
+/// As long as it lives, its destinations stay open: every call that waits in the sink holds its tracer.
+pub struct Tracer {
+    /// What the capture has to know.
+    pub settings: Arc<Settings>,
+    /// How much is logged about each call.
+    pub log_level: LogLevel,
+    destinations: Vec<Arc<Lease>>,
+}
+
+/// A configuration that passed its schema and still cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct TracerError {
+    /// The parameter, relative to the plugin's `config`: `langfuse_endpoint`, `redact[1].pattern`.
+    pub path: String,
+    /// What is wrong with it; never its value.
+    pub message: String,
+}
+
+impl TracerError {
+    pub(crate) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+impl Tracer {
+    pub(crate) fn new(config: &AiTracing, destinations: Vec<Arc<Lease>>) -> Result<Self, TracerError> {
+        Ok(Self { settings: Arc::new(settings(config)?), log_level: config.log_level, destinations })
+    }
+
+    pub(crate) fn destinations(&self) -> &[Arc<Lease>] {
+        &self.destinations
+    }
+}
+
+fn settings(config: &AiTracing) -> Result<Settings, TracerError> {
+    let names = &config.context_headers;
+    let lower = |name: &String| name.trim().to_lowercase();
+    Ok(Settings {
+        limits: Limits {
+            max_body_size: usize::try_from(config.max_body_size).unwrap_or(usize::MAX),
+            ..Limits::default()
+        },
+        context_headers: ContextHeaders {
+            user_id: lower(&names.user_id),
+            session_id: lower(&names.session_id),
+            chat_id: lower(&names.chat_id),
+            message_id: lower(&names.message_id),
+            organization_id: lower(&names.organization_id),
+            project_id: lower(&names.project_id),
+        },
+        providers: config.providers.iter().map(provider).collect(),
+        prices: prices(config),
+        content: match config.capture_content {
+            CaptureContent::Full => ContentPolicy::Full,
+            CaptureContent::MetadataOnly => ContentPolicy::MetadataOnly,
+        },
+        redactor: redactor(config)?,
+        estimate_tokens: true,
+        environment: config.environment.clone(),
+        sampling_ratio: config.sampling_ratio,
+    })
+}
+
+fn provider(rule: &ai_tracing_config::ai_tracing::Provider) -> ProviderRule {
+    let header = rule.header.as_deref().map(|header| match header.split_once(':') {
+        Some((name, value)) => (name.trim().to_lowercase(), Some(value.trim().to_owned())),
+        None => (header.trim().to_lowercase(), None),
+    });
+    ProviderRule {
+        name: rule.name.clone(),
+        path: rule.path.clone(),
+        host: rule.host.as_deref().map(str::to_lowercase),
+        header,
+        dialect: rule.dialect.clone(),
+    }
+}
+
+fn prices(config: &AiTracing) -> Prices {
+    let own = config.prices.iter().map(|price| Price {
+        model: price.model.clone(),
+        input: price.input,
+        output: price.output,
+        cached: price.cached,
+    });
+    Prices { own: own.collect() }
+}
+
+fn redactor(config: &AiTracing) -> Result<Redactor, TracerError> {
+    let rules = config.redact.iter().map(|rule| (rule.pattern.as_str(), rule.replacement.as_str()));
+    Redactor::new(rules).map_err(|(index, why)| TracerError::new(format!("redact[{}].pattern", index + 1), why))
+}
+
+#[cfg(test)]
+impl Tracer {
+    /// A tracer whose records go nowhere, for tests of what comes before.
+    pub fn without_destinations() -> Self {
+        let settings = Settings { sampling_ratio: 1.0, ..Settings::default() };
+        Self { settings: Arc::new(settings), log_level: LogLevel::Info, destinations: Vec::new() }
+    }
+}

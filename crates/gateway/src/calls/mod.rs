@@ -1,0 +1,31 @@
+//! The local store: every traced call, in one SQLite file in the data directory.
+//!
+//! ```text
+//! engine thread: LocalStore::encode (records -> rows) ─► LocalStore::send ─► bounded channel
+//!                                                                               │
+//! writer thread: one transaction a batch, retention between batches ◄───────────┘
+//! readers (command line, console): read-only connections of their own, see `query`
+//! ```
+//!
+//! - [`exporter`] is the destination that the engine feeds, [`writer`] the thread that owns the writing connection.
+//! - [`file`] opens, migrates and, where it is broken, replaces the file; [`retention`] keeps it small.
+//! - [`query`] holds every read.
+//!
+//! Invariants: a call is stored once, whatever is retried (its id is unique); what is stored is the record's JSON as
+//! it is printed; a store that cannot be written never holds up the proxy. Why SQLite and why rusqlite:
+//! docs/adr/0001-local-store.md.
+
+pub mod exporter;
+pub mod file;
+#[cfg(test)]
+pub mod fixtures;
+pub mod query;
+pub mod retention;
+mod row;
+#[cfg(test)]
+mod tests;
+pub mod writer;
+
+pub use exporter::LocalStore;
+pub use retention::Retention;
+pub use writer::{Stats, Store};

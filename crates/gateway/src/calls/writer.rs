@@ -1,0 +1,342 @@
+//! The thread that owns the writing connection: batches in, answers out, retention in between.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use ai_tracing_core::time::At;
+use ai_tracing_export::exporter::Delivery;
+use rusqlite::{Connection, ErrorCode};
+use serde::Serialize;
+use tokio::sync::oneshot;
+use tracing::{error, warn};
+
+use super::exporter::LocalStore;
+use super::file::{self, FILE_NAME, OpenError};
+use super::retention::{Retainer, Retention, Space};
+use super::row::{INSERT, Row};
+
+/// Batches that may wait for the writer. The engine sends one at a time; more only hold memory.
+const WAITING_BATCHES: usize = 4;
+/// How often old calls are looked for.
+const RETENTION_EVERY: Duration = Duration::from_secs(60);
+/// When a full disk or a lost lock is worth another try.
+const TROUBLE_AGAIN: Duration = Duration::from_secs(2);
+
+/// What the writer thread is asked to do.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Store these rows and say what became of them.
+    Batch(Arc<[Row]>, oneshot::Sender<Delivery>),
+    /// Store what was sent before this, then end.
+    Stop,
+}
+
+/// The open store. Dropping it without [`Store::close`] leaves the writer running until the last exporter is gone.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    sender: SyncSender<Message>,
+    thread: JoinHandle<()>,
+    counters: Arc<Counters>,
+}
+
+impl Store {
+    /// Opens `traces.db` in the data directory, makes it where there is none, and starts the writer. A damaged file is
+    /// moved aside and a new one begun.
+    ///
+    /// # Errors
+    /// A file of a newer version, or one that cannot be opened or written.
+    pub fn open(data_dir: &Path, retention: Retention) -> Result<Self, OpenError> {
+        let path = data_dir.join(FILE_NAME);
+        let (connection, moved) = file::open_or_replace(&path, now())?;
+        let counters = Arc::new(Counters::default());
+        if let Some(moved) = moved {
+            counters.report_replaced(&path, &moved);
+        }
+        counters.note_size(&connection);
+        let (sender, messages) = sync_channel(WAITING_BATCHES);
+        let writer = Writer::new(path.clone(), connection, retention, Arc::clone(&counters));
+        let thread = std::thread::Builder::new()
+            .name("local-store".into())
+            .spawn(move || writer.run(&messages))
+            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        Ok(Self { path, sender, thread, counters })
+    }
+
+    /// The destination to give to the engine.
+    pub fn exporter(&self) -> LocalStore {
+        LocalStore { sender: self.sender.clone() }
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the store has done since it was opened.
+    pub fn stats(&self) -> Stats {
+        self.counters.snapshot()
+    }
+
+    /// Stores what was handed over, closes the file and ends the writer.
+    ///
+    /// # Errors
+    /// The writer ended by a panic.
+    pub fn close(self) -> io::Result<()> {
+        // A writer that is gone already needs no telling.
+        let _ = self.sender.send(Message::Stop);
+        self.thread.join().map_err(|_| io::Error::other("the local store's writer panicked"))
+    }
+}
+
+/// What the store has done since it was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// Calls stored.
+    pub stored: u64,
+    /// Calls that were there already: sent again after a retry.
+    pub duplicates: u64,
+    /// Calls that SQLite refused for good.
+    pub refused: u64,
+    /// Calls deleted because they were too old.
+    pub aged_out: u64,
+    /// Calls deleted because the file was too large.
+    pub crowded_out: u64,
+    /// Damaged files moved aside.
+    pub replaced: u64,
+    /// Size of the database file in bytes.
+    pub file_bytes: u64,
+    /// The last failure; `None` after a success.
+    pub last_error: Option<String>,
+}
+
+/// What [`Stats`] is read from.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    stored: AtomicU64,
+    duplicates: AtomicU64,
+    refused: AtomicU64,
+    aged_out: AtomicU64,
+    crowded_out: AtomicU64,
+    replaced: AtomicU64,
+    file_bytes: AtomicU64,
+    last_error: std::sync::Mutex<Option<String>>,
+}
+
+impl Counters {
+    pub fn snapshot(&self) -> Stats {
+        Stats {
+            stored: self.stored.load(Relaxed),
+            duplicates: self.duplicates.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            aged_out: self.aged_out.load(Relaxed),
+            crowded_out: self.crowded_out.load(Relaxed),
+            replaced: self.replaced.load(Relaxed),
+            file_bytes: self.file_bytes.load(Relaxed),
+            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    fn note_error(&self, error: Option<String>) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    fn note_size(&self, connection: &Connection) {
+        if let Ok(space) = Space::of(connection) {
+            self.file_bytes.store(space.file_bytes(), Relaxed);
+        }
+    }
+
+    fn report_replaced(&self, path: &Path, moved: &Path) {
+        self.replaced.fetch_add(1, Relaxed);
+        error!(
+            file = %path.display(), moved_to = %moved.display(),
+            "AI Tracing: the local store's file was damaged: it was moved aside and a new one begun"
+        );
+    }
+}
+
+/// What the thread runs.
+pub(super) struct Writer {
+    path: PathBuf,
+    /// `None` after damage was found, until a new file could be opened.
+    connection: Option<Connection>,
+    retainer: Retainer,
+    counters: Arc<Counters>,
+}
+
+impl Writer {
+    pub fn new(path: PathBuf, connection: Connection, retention: Retention, counters: Arc<Counters>) -> Self {
+        Self { path, connection: Some(connection), retainer: Retainer::new(retention), counters }
+    }
+
+    fn run(mut self, messages: &Receiver<Message>) {
+        // Retention begins at once: a gateway that was down for a month starts with old calls.
+        let mut due = Instant::now();
+        loop {
+            let wait = due.saturating_duration_since(Instant::now());
+            match messages.recv_timeout(wait) {
+                Ok(Message::Batch(rows, answer)) => {
+                    // A caller that gave up sends the batch again.
+                    let _ = answer.send(self.store(&rows));
+                    // The file may have outgrown its limit.
+                    self.retain(&mut due);
+                }
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => self.retain(&mut due),
+            }
+        }
+    }
+
+    /// One step of retention; `due` becomes now while there is more to do.
+    pub fn retain(&mut self, due: &mut Instant) {
+        *due = Instant::now() + RETENTION_EVERY;
+        let Some(connection) = &self.connection else { return };
+        match self.retainer.step(connection, now()) {
+            Ok(step) => {
+                self.counters.aged_out.fetch_add(step.aged_out as u64, Relaxed);
+                self.counters.crowded_out.fetch_add(step.crowded_out as u64, Relaxed);
+                self.counters.note_size(connection);
+                if step.more {
+                    *due = Instant::now();
+                }
+            }
+            Err(error) => {
+                warn!(%error, "AI Tracing: the local store cannot delete old calls");
+                self.after(&error);
+            }
+        }
+    }
+
+    /// Stores a batch and says what became of it.
+    pub fn store(&mut self, rows: &[Row]) -> Delivery {
+        let outcome = self.reopen().and_then(|connection| insert(connection, rows).map_err(Trouble::Sqlite));
+        match outcome {
+            Ok(inserted) => {
+                self.counters.stored.fetch_add(inserted.stored, Relaxed);
+                self.counters.duplicates.fetch_add(inserted.duplicates, Relaxed);
+                self.counters.refused.fetch_add(inserted.refused.len() as u64, Relaxed);
+                self.counters.note_error(None);
+                if inserted.refused.is_empty() {
+                    return Delivery::Accepted;
+                }
+                Delivery::Partial { rejected: inserted.refused, retry: Vec::new() }
+            }
+            Err(trouble) => {
+                if let Trouble::Sqlite(error) = &trouble {
+                    self.after(error);
+                }
+                let delivery = trouble.delivery(&self.path);
+                if let Delivery::Retry { why, .. } | Delivery::Fatal { why } = &delivery {
+                    self.counters.note_error(Some(why.clone()));
+                }
+                delivery
+            }
+        }
+    }
+
+    /// The connection, opened again where damage was found.
+    fn reopen(&mut self) -> Result<&mut Connection, Trouble> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let (connection, moved) = file::open_or_replace(&self.path, now()).map_err(Trouble::Open)?;
+                if let Some(moved) = moved {
+                    self.counters.report_replaced(&self.path, &moved);
+                }
+                connection
+            }
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    /// Damage found while running: the file is moved aside now, and the next batch begins a new one.
+    fn after(&mut self, error: &rusqlite::Error) {
+        if !file::is_corrupt(error) {
+            return;
+        }
+        self.connection = None;
+        match file::move_aside(&self.path, now()) {
+            Ok(moved) => self.counters.report_replaced(&self.path, &moved),
+            Err(error) => {
+                error!(%error, file = %self.path.display(), "AI Tracing: a damaged file cannot be moved aside")
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Inserted {
+    stored: u64,
+    duplicates: u64,
+    refused: Vec<(usize, String)>,
+}
+
+/// One transaction for the batch. A row that SQLite refuses for what it is does not take the others with it.
+fn insert(connection: &mut Connection, rows: &[Row]) -> rusqlite::Result<Inserted> {
+    let mut inserted = Inserted::default();
+    let transaction = connection.transaction()?;
+    {
+        let mut statement = transaction.prepare_cached(INSERT)?;
+        for (index, row) in rows.iter().enumerate() {
+            match row.insert(&mut statement) {
+                Ok(true) => inserted.stored += 1,
+                Ok(false) => inserted.duplicates += 1,
+                Err(error) if is_about_the_row(&error) => inserted.refused.push((index, error.to_string())),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(inserted)
+}
+
+fn is_about_the_row(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => matches!(code, ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch),
+        // Raised before SQLite was asked: a value that cannot be bound.
+        None => matches!(error, rusqlite::Error::ToSqlConversionFailure(_)),
+    }
+}
+
+/// Why a batch was not stored.
+enum Trouble {
+    Open(OpenError),
+    Sqlite(rusqlite::Error),
+}
+
+impl Trouble {
+    fn delivery(&self, path: &Path) -> Delivery {
+        let file = path.display();
+        let (why, lasting) = match self {
+            Self::Open(error @ OpenError::Newer { .. }) => (error.to_string(), true),
+            Self::Open(error) => (error.to_string(), false),
+            Self::Sqlite(error) => {
+                let hint = match error.sqlite_error_code() {
+                    Some(ErrorCode::DiskFull) => "no space left on the disk",
+                    Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another process holds it locked",
+                    Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => "it is damaged",
+                    Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+                        "it cannot be written"
+                    }
+                    Some(ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory) => "the disk or the memory failed",
+                    // Whatever else SQLite reports is a fault that another try would repeat.
+                    _ => return Delivery::Fatal { why: format!("{file}: {error}") },
+                };
+                (format!("{file}: {hint} ({error})"), false)
+            }
+        };
+        if lasting { Delivery::Fatal { why } } else { Delivery::Retry { after: Some(TROUBLE_AGAIN), why } }
+    }
+}
+
+/// The wall clock: the store's age limit is about dates.
+fn now() -> At {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    At(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
