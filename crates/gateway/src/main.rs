@@ -1,9 +1,18 @@
 //! `ai-tracing`: a gateway that traces LLM traffic.
 
+mod admin;
 mod calls;
+mod cli;
+mod db;
 mod entity;
 mod live;
+mod logging;
 mod plugin;
 mod proxy;
+mod status;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -72,6 +72,8 @@ pub struct Connection {
     pub tls: bool,
     /// Held by what must end before the gateway does.
     pub guard: server::Guard,
+    /// Counts its requests.
+    pub counters: Arc<server::Counters>,
 }
 
 impl Worker {

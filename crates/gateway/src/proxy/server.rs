@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use super::headers::Client;
 use super::upstream::{Connector, Pool};
 use super::{CLIENT_TIMEOUT, Connection, Worker};
 use crate::live::Live;
+use crate::status::ServerStats;
 
 /// How often idle upstream connections are looked through.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -118,8 +120,52 @@ pub struct Shared {
     pub budget: Arc<Budget>,
     /// Longest request body; `None`: any.
     pub max_body: Option<u64>,
+    /// Counts connections and requests.
+    pub counters: Arc<Counters>,
     /// Makes upstream connections.
     pub connector: Connector,
+}
+
+/// What the status API shows of connections and requests.
+#[derive(Debug, Default)]
+pub struct Counters {
+    accepted: AtomicU64,
+    active: AtomicU64,
+    requests: AtomicU64,
+    answering: AtomicU64,
+}
+
+impl Counters {
+    /// A snapshot in Kong's names.
+    pub fn read(&self) -> ServerStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (active, answering) = (read(&self.active), read(&self.answering));
+        ServerStats {
+            connections_active: active,
+            connections_reading: 0,
+            connections_writing: answering,
+            connections_waiting: active.saturating_sub(answering),
+            connections_accepted: read(&self.accepted),
+            connections_handled: read(&self.accepted),
+            total_requests: read(&self.requests),
+        }
+    }
+}
+
+/// Counts one up for as long as it lives.
+struct Gauge<'a>(&'a AtomicU64);
+
+impl<'a> Gauge<'a> {
+    fn new(counter: &'a AtomicU64) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter)
+    }
+}
+
+impl Drop for Gauge<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -234,6 +280,7 @@ async fn accept(
 /// One proxy thread.
 async fn work(mut accepted: mpsc::Receiver<Accepted>, shared: Shared, mut phase: watch::Receiver<Phase>) {
     let pool = Arc::new(Pool::new(shared.connector));
+    let counters = shared.counters;
     let worker = Arc::new(Worker {
         live: shared.live,
         pool: Arc::clone(&pool),
@@ -254,7 +301,8 @@ async fn work(mut accepted: mpsc::Receiver<Accepted>, shared: Shared, mut phase:
         tokio::select! {
             next = accepted.recv() => match next {
                 Some(next) => {
-                    let serving = serve(next, Arc::clone(&worker), Arc::clone(&server), phase.clone(), guard.clone());
+                    let serving =
+                        serve(next, Arc::clone(&worker), Arc::clone(&server), phase.clone(), guard.clone(), Arc::clone(&counters));
                     tokio::spawn(serving);
                 }
                 None => break,
@@ -283,10 +331,13 @@ async fn serve(
     server: Arc<auto::Builder<TokioExecutor>>,
     phase: watch::Receiver<Phase>,
     guard: Guard,
+    counters: Arc<Counters>,
 ) {
+    counters.accepted.fetch_add(1, Ordering::Relaxed);
+    let _active = Gauge::new(&counters.active);
     let Accepted { stream, peer, port, tls } = accepted;
     let client = Client::new(peer.ip(), port, tls.is_some());
-    let connection = Arc::new(Connection { client, tls: tls.is_some(), guard });
+    let connection = Arc::new(Connection { client, tls: tls.is_some(), guard, counters: Arc::clone(&counters) });
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     if stream.set_nodelay(true).is_err() {
         // The client has gone already.
@@ -312,7 +363,11 @@ async fn serve_io<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) {
     let service = service_fn(move |request| {
         let (worker, connection) = (Arc::clone(&worker), Arc::clone(&connection));
-        async move { Ok::<_, Infallible>(worker.handle(&connection, request).await) }
+        async move {
+            connection.counters.requests.fetch_add(1, Ordering::Relaxed);
+            let _answering = Gauge::new(&connection.counters.answering);
+            Ok::<_, Infallible>(worker.handle(&connection, request).await)
+        }
     });
     let serving = server.serve_connection_with_upgrades(TokioIo::new(io), service);
     tokio::pin!(serving);
