@@ -10,14 +10,14 @@
 //! - an empty value is `null`;
 //! - numbers and booleans are read where the schema has them; what is none stays a string, for the schema to refuse.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use crate::schema::{Field, Kind, Record, Schema};
 
 /// Names nest no deeper than this; longer ones are taken as they are, which no schema knows.
 const MAX_DEPTH: usize = 16;
-/// Highest `[n]`, so that a short body cannot ask for a long list.
-const MAX_INDEX: usize = 1000;
 
 /// Decodes `pairs`. `current` is the entity to be patched, if any: it tells which plugin `config` belongs to when the
 /// pairs do not.
@@ -49,7 +49,7 @@ pub fn decode<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)], schema: &Schema, c
 enum Step<'a> {
     Name(&'a str),
     /// From 1.
-    Index(usize),
+    Index(u32),
     Append,
 }
 
@@ -66,7 +66,7 @@ fn steps(name: &str) -> Option<Vec<Step<'_>>> {
             let (index, rest) = brackets.strip_prefix('[')?.split_once(']')?;
             steps.push(match index {
                 "" => Step::Append,
-                digits => Step::Index(digits.parse().ok().filter(|index| (1..=MAX_INDEX).contains(index))?),
+                digits => Step::Index(digits.parse().ok().filter(|index| *index > 0)?),
             });
             brackets = rest;
         }
@@ -74,12 +74,13 @@ fn steps(name: &str) -> Option<Vec<Step<'_>>> {
     (steps.len() <= MAX_DEPTH).then_some(steps)
 }
 
-/// What the pairs said about one name: texts, items, names below it.
+/// What the pairs said about one name: texts, items, names below it. Its size is that of the pairs: `[1000000]` is one
+/// item, not a million.
 #[derive(Default)]
 struct Node {
     texts: Vec<String>,
-    items: Vec<Node>,
-    names: Vec<(String, Node)>,
+    items: BTreeMap<u32, Node>,
+    names: BTreeMap<String, Node>,
 }
 
 impl Node {
@@ -89,31 +90,18 @@ impl Node {
             return;
         };
         let child = match step {
-            Step::Name(name) => {
-                if !self.names.iter().any(|(known, _)| known == name) {
-                    self.names.push(((*name).to_owned(), Self::default()));
-                }
-                self.names.iter_mut().find(|(known, _)| known == name).map(|(_, node)| node)
-            }
-            Step::Index(index) => {
-                if self.items.len() < *index {
-                    self.items.resize_with(*index, Self::default);
-                }
-                self.items.get_mut(index - 1)
-            }
+            Step::Name(name) => self.names.entry((*name).to_owned()).or_default(),
+            Step::Index(index) => self.items.entry(*index).or_default(),
             Step::Append => {
-                self.items.push(Self::default());
-                self.items.last_mut()
+                let last = self.items.last_key_value().map_or(0, |(index, _)| *index);
+                self.items.entry(last.saturating_add(1)).or_default()
             }
         };
-        if let Some(child) = child {
-            child.insert(rest, text);
-        }
+        child.insert(rest, text);
     }
 
     fn child_text(&self, name: &str) -> Option<&str> {
-        let (_, node) = self.names.iter().find(|(known, _)| known == name)?;
-        node.texts.first().map(String::as_str)
+        self.names.get(name)?.texts.first().map(String::as_str)
     }
 
     fn typed(self, field: Option<&Field>) -> Value {
@@ -132,8 +120,22 @@ impl Node {
         if self.items.is_empty() && self.texts.iter().all(String::is_empty) {
             return Value::Null;
         }
+        if self.has_gaps() {
+            return self.numbered();
+        }
         let texts = self.texts.into_iter().map(|text| scalar(text, Some(&element.kind)));
-        texts.chain(self.items.into_iter().map(|item| item.typed(Some(element)))).collect()
+        texts.chain(self.items.into_values().map(|item| item.typed(Some(element)))).collect()
+    }
+
+    /// True when the items are not numbered 1, 2, 3, …: no list, as in Kong.
+    fn has_gaps(&self) -> bool {
+        self.items.keys().zip(1..).any(|(index, wanted)| *index != wanted)
+    }
+
+    /// Items with gaps as an object by number, which is no list to the schema.
+    fn numbered(self) -> Value {
+        let items = self.items.into_iter().map(|(index, item)| (index.to_string(), item.typed(None)));
+        Value::Object(items.collect())
     }
 
     fn is_names(&self) -> bool {
@@ -164,13 +166,16 @@ impl Node {
             let fields: Map<_, _> = self.names.into_iter().map(|(name, node)| (name, node.typed(None))).collect();
             return Value::Object(fields);
         }
+        if self.has_gaps() {
+            return self.numbered();
+        }
         let single = self.items.is_empty() && self.texts.len() == 1;
         let mut values = self.texts.into_iter().map(|text| scalar(text, kind));
         match values.next() {
             Some(value) if single => value,
             None if self.items.is_empty() => Value::Null,
             first => {
-                first.into_iter().chain(values).chain(self.items.into_iter().map(|item| item.typed(None))).collect()
+                first.into_iter().chain(values).chain(self.items.into_values().map(|item| item.typed(None))).collect()
             }
         }
     }
@@ -246,7 +251,7 @@ mod tests {
         decodes(route::schema(), &[("paths[2]", "/b"), ("paths[1]", "/a")], two);
         decodes(route::schema(), &[("paths", "/a")], json!({"paths": ["/a"]}));
         decodes(route::schema(), &[("paths", "~/a{1,2}")], json!({"paths": ["~/a{1,2}"]}));
-        decodes(route::schema(), &[("paths[2]", "/b")], json!({"paths": [null, "/b"]}));
+        decodes(route::schema(), &[("paths[2]", "/b")], json!({"paths": {"2": "/b"}}));
     }
 
     #[test]
@@ -287,7 +292,7 @@ mod tests {
 
     #[test]
     fn odd_names_are_kept_for_the_schema_to_refuse() {
-        for name in ["", ".", "a.", ".a", "a[", "a[x]", "a[0]", "a[1001]", "a[1]b", "[]", "a..b"] {
+        for name in ["", ".", "a.", ".a", "a[", "a[x]", "a[0]", "a[99999999999]", "a[1]b", "[]", "a..b"] {
             decodes(service::schema(), &[(name, "1")], json!({name: "1"}));
         }
         let deep = vec!["a"; 17].join(".");
@@ -301,5 +306,6 @@ mod tests {
         decodes(service::schema(), &[("host", "b"), ("host.x", "a")], json!({"host": {"x": "a"}}));
         decodes(route::schema(), &[("headers", "b"), ("headers.x", "a")], json!({"headers": "b"}));
         decodes(service::schema(), &[("other[1]", "a")], json!({"other": ["a"]}));
+        decodes(service::schema(), &[("other[4000000000]", "a")], json!({"other": {"4000000000": "a"}}));
     }
 }

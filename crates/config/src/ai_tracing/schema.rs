@@ -107,7 +107,7 @@ fn parameters() -> Record {
                 .required()
                 .default(json!([]))
                 .len_max(100)
-                .about("What is replaced in everything recorded, in order. Off by default."),
+                .about("What is replaced in everything recorded. Off by default."),
         ),
     ])
     .check(Check::RequiredIf { field: "langfuse_public_key", when: "langfuse_enabled", is: json!(true) })
@@ -217,13 +217,6 @@ fn redact() -> Record {
                 .is(Typedef::Regex)
                 .about("Regular expression in the syntax of Rust's `regex`: linear time, no look-around."),
         ),
-        (
-            "replacement",
-            string()
-                .required()
-                .default("[REDACTED]")
-                .len_min(0)
-                .about("What stands in its place; `$1` is the first group."),
-        ),
+        ("replacement", string().required().default("[REDACTED]").len_min(0).about("What stands in its place.")),
     ])
 }
