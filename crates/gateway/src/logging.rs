@@ -60,8 +60,8 @@ pub struct CallLog;
 
 /// How bad a call's end is, in the plugin's levels.
 fn severity(record: &CallRecord) -> LogLevel {
-    let failed = record.status.is_some_and(|status| status >= 500)
-        || matches!(record.end, End::UpstreamError | End::Timeout);
+    let failed =
+        record.status.is_some_and(|status| status >= 500) || matches!(record.end, End::UpstreamError | End::Timeout);
     match record.is_error() {
         _ if failed => LogLevel::Error,
         true => LogLevel::Warn,

@@ -36,9 +36,7 @@ pub fn children(db: &Db, (of, key): (Kind, &str), kind: Kind, query: &Query) -> 
     let paging = paging(query)?;
     let parent = id(db.get(of, key).ok_or_else(Reply::not_found)?);
     let page = db.list(kind, &paging, |doc| reference(doc, of) == Some(&parent));
-    Ok(Reply::page(page, |offset| {
-        format!("/{}/{}/{}?offset={}", of.name(), escape(key), kind.name(), escape(offset))
-    }))
+    Ok(Reply::page(page, |offset| format!("/{}/{}/{}?offset={}", of.name(), escape(key), kind.name(), escape(offset))))
 }
 
 /// GET `/tags`, `/tags/{tag}`

@@ -73,9 +73,8 @@ async fn answer(node: Arc<Node>, request: Request) -> Result<Reply, Reply> {
         Method::POST | Method::PUT | Method::PATCH => read(body).await?,
         _ => Bytes::new(),
     };
-    let work = tokio::task::spawn_blocking(move || {
-        Call::new(endpoint, &head, &body).and_then(|call| call.answer(&node))
-    });
+    let work =
+        tokio::task::spawn_blocking(move || Call::new(endpoint, &head, &body).and_then(|call| call.answer(&node)));
     work.await.unwrap_or_else(|why| {
         tracing::error!(%why, "the Admin API failed");
         Err(Reply::unexpected())

@@ -54,10 +54,10 @@ mod tests {
             Content-Type: application/octet-stream\r\n\r\n_format_version: \"3.0\"\n\r\n\
             --x\r\ncontent-disposition: form-data; name=flag\r\n\r\n\r\n--x--\r\n";
         let parts = parts("multipart/form-data; boundary=x", body).unwrap();
-        assert_eq!(parts, [
-            ("config".to_owned(), b"_format_version: \"3.0\"\n".as_slice()),
-            ("flag".to_owned(), b"".as_slice())
-        ]);
+        assert_eq!(
+            parts,
+            [("config".to_owned(), b"_format_version: \"3.0\"\n".as_slice()), ("flag".to_owned(), b"".as_slice())]
+        );
     }
 
     #[test]

@@ -13,7 +13,8 @@ const PRIORITY: u32 = 14;
 
 /// GET `/`
 pub fn describe(node: &Node) -> Reply {
-    let available: Map<String, Value> = plugins::NAMES.iter()
+    let available: Map<String, Value> = plugins::NAMES
+        .iter()
         .map(|name| ((*name).to_owned(), json!({ "version": VERSION, "priority": PRIORITY })))
         .collect();
     let mut configuration = node.configuration.clone();

@@ -75,7 +75,10 @@ mod tests {
         );
         assert_eq!(code, ExitCode::FAILURE);
         let lines: Vec<_> = out.lines().collect();
-        assert!(lines.contains(&"plugins[0].config.langfuse_public_key: required when langfuse_enabled is true"), "{out}");
+        assert!(
+            lines.contains(&"plugins[0].config.langfuse_public_key: required when langfuse_enabled is true"),
+            "{out}"
+        );
         assert!(lines.contains(&"plugins[0].config.sampling_ratio: value should be between 0 and 1"), "{out}");
         assert!(lines.iter().any(|line| line.starts_with("consumers: not supported")), "{out}");
     }

@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn wrong_upstreams_are_refused_without_their_secrets() {
-        for wrong in ["llm.test", "ftp://llm.test", "http://", "https://llm.test/?key=1", "https://me:hunter2@llm.test"] {
+        for wrong in ["llm.test", "ftp://llm.test", "http://", "https://llm.test/?key=1", "https://me:hunter2@llm.test"]
+        {
             let error = document(wrong, &none).unwrap_err().to_string();
             assert!(error.starts_with("--upstream: ") && !error.contains("hunter2"), "{error}");
         }

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ai_tracing_config::ai_tracing::AiTracing;
@@ -62,13 +62,13 @@ pub fn run(options: Start, out: &mut dyn Write) -> Result<ExitCode> {
     result
 }
 
-/// The engine, which can be taken away from those who share it.
-type SharedEngine = Arc<Mutex<Option<Engine>>>;
+/// What can be taken away from those who share it.
+type Lent<T> = Arc<Mutex<Option<T>>>;
 
 /// Everything that runs.
 struct Gateway {
-    engine: SharedEngine,
-    store: Store,
+    engine: Lent<Engine>,
+    store: Lent<Store>,
     node: Arc<Node>,
     proxy: Server,
     proxy_addresses: Vec<SocketAddr>,
@@ -95,7 +95,7 @@ impl Gateway {
             .with_context(|| format!("cannot open the local store in {}", options.data_dir.display()))?;
         let engine = Engine::start(Options::default(), vec![Box::new(CallLog)]).context("cannot start the engine")?;
         engine.always(store.exporter(), QueueOptions::default());
-        let engine: SharedEngine = Arc::new(Mutex::new(Some(engine)));
+        let (engine, store) = (lend(engine), lend(store));
         let live = Arc::new(Live::new(compile(Arc::clone(&engine))));
         let db = Arc::new(open_db(options, document, Arc::clone(&live))?);
 
@@ -115,10 +115,9 @@ impl Gateway {
             max_body: Some(options.client_max_body_size).filter(|max| *max > 0),
             connector: Connector::new().context("cannot set up TLS")?,
         };
-        let workers = options.workers.map_or_else(
-            || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            usize::from,
-        );
+        let workers = options
+            .workers
+            .map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get), usize::from);
         let proxy = Server::start(bound, workers, &shared).context("cannot start the proxy threads")?;
 
         let node = Arc::new(Node {
@@ -131,10 +130,11 @@ impl Gateway {
                 "client_max_body_size": options.client_max_body_size,
             }),
             server: Box::new(move || counters.read()),
-            ai_tracing: statistics(Arc::clone(&engine), budget, &store),
+            ai_tracing: statistics(Arc::clone(&engine), budget, Arc::clone(&store)),
             draining: AtomicBool::new(false),
         });
-        let admin = admin_listener.map(|listener| Api::serve(listener, admin::router(Arc::clone(&node)))).transpose()?;
+        let admin =
+            admin_listener.map(|listener| Api::serve(listener, admin::router(Arc::clone(&node)))).transpose()?;
         let status =
             status_listener.map(|listener| Api::serve(listener, status::router(Arc::clone(&node)))).transpose()?;
         Ok(Self {
@@ -209,18 +209,23 @@ impl Gateway {
             let report = engine.shutdown(FLUSH);
             tracing::info!(delivered = report.delivered, left = report.left, "stopped");
         }
-        if let Err(error) = self.store.close() {
+        let store = lock(&self.store).take();
+        if let Some(Err(error)) = store.map(Store::close) {
             tracing::warn!(%error, "the local store did not close");
         }
     }
 }
 
-fn lock(engine: &SharedEngine) -> std::sync::MutexGuard<'_, Option<Engine>> {
-    engine.lock().unwrap_or_else(PoisonError::into_inner)
+fn lend<T>(owned: T) -> Lent<T> {
+    Arc::new(Mutex::new(Some(owned)))
+}
+
+fn lock<T>(lent: &Lent<T>) -> MutexGuard<'_, Option<T>> {
+    lent.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Compiles plugin configurations with the engine.
-fn compile(engine: SharedEngine) -> crate::live::Compile {
+fn compile(engine: Lent<Engine>) -> crate::live::Compile {
     Box::new(move |config: &AiTracing| {
         let engine = lock(&engine);
         let engine = engine.as_ref().ok_or("the gateway is stopping")?;
@@ -231,14 +236,14 @@ fn compile(engine: SharedEngine) -> crate::live::Compile {
 }
 
 /// Reads the state of tracing for the status API.
-fn statistics(engine: SharedEngine, budget: Arc<Budget>, store: &Store) -> Box<dyn Fn() -> Value + Send + Sync> {
-    let store = store.watch();
+fn statistics(engine: Lent<Engine>, budget: Arc<Budget>, store: Lent<Store>) -> Box<dyn Fn() -> Value + Send + Sync> {
     Box::new(move || {
         let engine = lock(&engine).as_ref().map(Engine::stats);
+        let store = lock(&store).as_ref().map(Store::stats);
         json!({
             "capture": { "held_bytes": budget.held(), "without_bodies": budget.starved() },
             "export": engine,
-            "store": store(),
+            "store": store,
         })
     })
 }
@@ -271,7 +276,8 @@ fn tls(options: &Start) -> Result<Option<TlsAcceptor>> {
     let (Some(cert), Some(key)) = (&options.ssl_cert, &options.ssl_cert_key) else { return Ok(None) };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect);
     let chain = chain.with_context(|| format!("cannot read certificates from {}", cert.display()))?;
-    let key_der = PrivateKeyDer::from_pem_file(key).with_context(|| format!("cannot read a key from {}", key.display()))?;
+    let key_der =
+        PrivateKeyDer::from_pem_file(key).with_context(|| format!("cannot read a key from {}", key.display()))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -4,11 +4,11 @@ use ai_tracing_config::{Invalid, Stamp};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::Db;
 use super::error::{DbError, Refusal};
 use super::kind::Kind;
 use super::page::{Page, Paging};
 use super::tables::{Tables, id_of, reference, text};
-use super::Db;
 
 impl From<Invalid> for Refusal {
     fn from(invalid: Invalid) -> Self {

@@ -110,8 +110,7 @@ impl Tables {
     /// Removes an entity: plugins on it go with it, while routes hold their service. `false`: there was none.
     pub fn remove(&mut self, kind: Kind, id: &str) -> Result<bool, Conflict> {
         let refers = |doc: &Value| reference(doc, kind) == Some(id);
-        if let Some(child) =
-            kind.children().filter(|c| *c != Kind::Plugins).find(|c| self.all(*c).values().any(refers))
+        if let Some(child) = kind.children().filter(|c| *c != Kind::Plugins).find(|c| self.all(*c).values().any(refers))
         {
             return Err(Conflict::Referenced(kind, child));
         }
@@ -126,11 +125,7 @@ impl Tables {
         fn typed<T: serde::de::DeserializeOwned>(docs: &BTreeMap<String, Value>) -> Result<Vec<T>, serde_json::Error> {
             docs.values().map(T::deserialize).collect()
         }
-        Ok(Entities {
-            services: typed(&self.services)?,
-            routes: typed(&self.routes)?,
-            plugins: typed(&self.plugins)?,
-        })
+        Ok(Entities { services: typed(&self.services)?, routes: typed(&self.routes)?, plugins: typed(&self.plugins)? })
     }
 
     /// Whether there is nothing at all.
