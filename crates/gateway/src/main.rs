@@ -10,6 +10,7 @@ mod logging;
 mod plugin;
 mod proxy;
 mod status;
+mod term;
 
 use std::process::ExitCode;
 

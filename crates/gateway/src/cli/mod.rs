@@ -3,12 +3,15 @@
 pub mod config;
 mod options;
 mod start;
+pub mod traces;
 
-use std::io::{Write, stderr, stdout};
+use std::io::{BufWriter, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::term::Terminal;
 
 /// A gateway that traces LLM traffic.
 #[derive(Debug, Parser)]
@@ -22,6 +25,7 @@ struct Cli {
 enum Command {
     /// Starts the gateway: proxy, Admin API, status API
     Start(Box<options::Start>),
+    Traces(Box<traces::Traces>),
     /// Works with declarative configuration files
     Config(config::Args),
 }
@@ -31,6 +35,9 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Start(options) => start::run(*options, &mut stdout()),
+        Command::Traces(traces) => {
+            traces.run(&mut BufWriter::new(stdout()), Terminal::stdout()).map(|()| ExitCode::SUCCESS)
+        }
         Command::Config(args) => config::run(&args, &mut stdout()),
     };
     result.unwrap_or_else(|error| {
