@@ -4,6 +4,7 @@ mod admin;
 mod calls;
 mod cli;
 mod db;
+mod demo;
 mod entity;
 mod live;
 mod logging;

@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 for success, 1 for a failure (one line on stderr says which), 2 for wrong usage.
 
 pub mod config;
+pub mod demo;
 mod options;
 mod start;
 pub mod traces;
@@ -26,6 +27,7 @@ enum Command {
     /// Starts the gateway: proxy, Admin API, status API
     Start(Box<options::Start>),
     Traces(Box<traces::Traces>),
+    Demo(demo::Demo),
     /// Works with declarative configuration files
     Config(config::Args),
 }
@@ -38,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Traces(traces) => {
             traces.run(&mut BufWriter::new(stdout()), Terminal::stdout()).map(|()| ExitCode::SUCCESS)
         }
+        Command::Demo(demo) => demo.run(&mut stdout(), Terminal::stdout()).map(|()| ExitCode::SUCCESS),
         Command::Config(args) => config::run(&args, &mut stdout()),
     };
     result.unwrap_or_else(|error| {
