@@ -428,3 +428,29 @@ fn no_file_says_what_to_do() {
     assert!(error.to_string().contains("start the gateway with `ai-tracing start`"), "{error}");
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "reading makes no file");
 }
+
+/// Every key of the value, without those below keys whose content is anybody's.
+fn keys(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(map) => map.iter().for_each(|(key, value)| {
+            found.push(key.clone());
+            if !["metadata", "tools", "response_format"].contains(&key.as_str()) {
+                keys(value, found);
+            }
+        }),
+        serde_json::Value::Array(list) => list.iter().for_each(|value| keys(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_documentation_names_every_field() {
+    let documentation = include_str!("../../../../docs/record.md");
+    let mut found = Vec::new();
+    keys(&serde_json::to_value(chat()).unwrap(), &mut found);
+    assert!(found.len() > 60, "{found:?}");
+    for key in found {
+        let named = [format!("`{key}`"), format!(".{key}`"), format!("`{key}.")];
+        assert!(named.iter().any(|name| documentation.contains(name)), "{key}");
+    }
+}
