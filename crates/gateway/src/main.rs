@@ -4,7 +4,17 @@ mod admin;
 mod calls;
 mod cli;
 mod db;
+mod demo;
 mod entity;
+mod live;
+mod logging;
+mod plugin;
+mod proxy;
 mod status;
+mod term;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -73,6 +73,13 @@ impl Body {
         }
     }
 
+    /// Keeps nothing of what comes from now on; it is counted still.
+    pub fn keep_no_more(&mut self) {
+        self.head_limit = self.head.bytes.len();
+        self.tail_limit = 0;
+        self.tail = Timed::default();
+    }
+
     /// Length of the whole body, kept or not.
     pub fn total(&self) -> u64 {
         self.total
@@ -171,6 +178,15 @@ mod tests {
         assert_eq!(body.gap() as usize, 12 - 4 - body.tail_bytes().len());
         let last = body.tail().last().map(|chunk| (chunk.bytes.to_vec(), chunk.at));
         assert_eq!(last, Some((b"jkl".to_vec(), At(3 * MS))));
+    }
+
+    #[test]
+    fn counts_on_when_it_keeps_no_more() {
+        let mut body = Body::head_and_tail(100);
+        body.push(b"abc", At(0));
+        body.keep_no_more();
+        body.push(b"def", At(MS));
+        assert_eq!((body.head_bytes(), body.tail_bytes(), body.total()), (b"abc".as_slice(), b"".as_slice(), 6));
     }
 
     proptest! {

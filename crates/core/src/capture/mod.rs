@@ -105,6 +105,12 @@ pub(crate) struct Exchange {
     pub end: End,
 }
 
+impl Exchange {
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.request_body.weight() + self.response_body.weight()
+    }
+}
+
 impl Capture {
     /// Begins to watch an exchange; `None` when it is no LLM traffic.
     pub fn start(settings: &Arc<Settings>, head: &RequestHead<'_>, ids: Ids, at: At) -> Option<Self> {
@@ -186,6 +192,17 @@ impl Capture {
         self.0.response_body.push(bytes, at);
     }
 
+    /// Bytes that the capture holds in memory, for bounding all open captures together.
+    pub fn weight(&self) -> usize {
+        self.0.weight()
+    }
+
+    /// Keeps nothing of the bodies from now on: the host is short of memory. What passes is counted still.
+    pub fn keep_no_more(&mut self) {
+        self.0.request_body.keep_no_more();
+        self.0.response_body.keep_no_more();
+    }
+
     /// The exchange has ended.
     pub fn finish(mut self, end: End, at: At) -> Finished {
         self.0.end = end;
@@ -200,7 +217,7 @@ pub struct Finished(Box<Exchange>);
 impl Finished {
     /// Bytes that the exchange holds in memory, for bounding queues.
     pub fn weight(&self) -> usize {
-        size_of::<Exchange>() + self.0.request_body.weight() + self.0.response_body.weight()
+        self.0.weight()
     }
 
     /// Reads the exchange: inflates, frames, parses, prices, redacts. Takes time proportional to the body; call it off

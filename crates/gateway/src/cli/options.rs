@@ -1,0 +1,192 @@
+//! The options of `ai-tracing start`, and the configuration that they stand for.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use crate::logging::Level;
+use crate::proxy::server::Listen;
+
+/// Options of `ai-tracing start`.
+#[derive(Args, Clone, Debug)]
+pub struct Start {
+    /// Declarative configuration file (YAML or JSON, `_format_version: "3.0"`); without it the configuration lives in
+    /// the data directory and is changed through the Admin API
+    #[arg(long, env = "AI_TRACING_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Trace one upstream, with no configuration at all: everything is passed on to this address
+    #[arg(long, env = "AI_TRACING_UPSTREAM", value_name = "URL")]
+    pub upstream: Option<String>,
+    /// Where clients connect: comma-separated addresses, each with `ssl` for TLS; `off` for none; port 0 picks a free one
+    #[arg(long, env = "AI_TRACING_PROXY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    pub proxy_listen: String,
+    /// Address of the Admin API, or `off`
+    #[arg(long, env = "AI_TRACING_ADMIN_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8001")]
+    pub admin_listen: String,
+    /// Address of the status API, or `off`
+    #[arg(long, env = "AI_TRACING_STATUS_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8100")]
+    pub status_listen: String,
+    /// Certificate chain (PEM) for addresses with `ssl`
+    #[arg(long, env = "AI_TRACING_SSL_CERT", value_name = "FILE", requires = "ssl_cert_key")]
+    pub ssl_cert: Option<PathBuf>,
+    /// Private key (PEM) for addresses with `ssl`
+    #[arg(long, env = "AI_TRACING_SSL_CERT_KEY", value_name = "FILE", requires = "ssl_cert")]
+    pub ssl_cert_key: Option<PathBuf>,
+    /// Directory for the configuration and the traced calls
+    #[arg(long, env = "AI_TRACING_DATA_DIR", value_name = "DIR", default_value_os_t = super::default_data_dir())]
+    pub data_dir: PathBuf,
+    /// Proxy threads; default: one for each processor
+    #[arg(long, env = "AI_TRACING_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+    /// Longest request body in bytes; 0: any length
+    #[arg(long, env = "AI_TRACING_CLIENT_MAX_BODY_SIZE", value_name = "BYTES", default_value_t = 0)]
+    pub client_max_body_size: u64,
+    /// Memory in bytes that the bodies of all calls under way may be kept in; beyond it calls are traced without them
+    #[arg(long, env = "AI_TRACING_CAPTURE_MEMORY", value_name = "BYTES", default_value_t = 256 << 20)]
+    pub capture_memory: usize,
+    /// How long calls under way may take to finish when the gateway stops, in seconds
+    #[arg(long, env = "AI_TRACING_DRAIN_TIMEOUT", value_name = "SECONDS", default_value_t = 30)]
+    pub drain_timeout: u64,
+    /// What is logged of the gateway itself; how much of each call is the plugin's `log_level`
+    #[arg(long, env = "AI_TRACING_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    pub log_level: Level,
+}
+
+impl Start {
+    /// Refuses what contradicts itself.
+    pub fn check(&self) -> Result<()> {
+        if self.config.is_some() && self.upstream.is_some() {
+            bail!("--config and --upstream cannot be used together: the file says what is upstream");
+        }
+        Ok(())
+    }
+
+    /// Where to listen for clients.
+    pub fn proxy(&self) -> Result<Vec<Listen>> {
+        Listen::parse(&self.proxy_listen).map_err(|why| anyhow::anyhow!("--proxy-listen: {why}"))
+    }
+}
+
+/// A plain address; `off` is none.
+pub fn address(flag: &str, text: &str) -> Result<Option<SocketAddr>> {
+    match text.trim() {
+        "off" => Ok(None),
+        text => text.parse().map(Some).with_context(|| format!("{flag}: {text}: not an address with a port")),
+    }
+}
+
+/// The declarative document that `--upstream` stands for: one service, one route to it for everything, the plugin on
+/// all of it. `lookup` reads environment variables.
+pub fn document(upstream: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Value> {
+    let url = Url::parse(upstream).with_context(|| format!("--upstream: {upstream}: not an address"))?;
+    ensure!(matches!(url.scheme(), "http" | "https"), "--upstream: {upstream}: only http and https are supported");
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        bail!("--upstream: {upstream}: has no host");
+    };
+    // A password in an address would end up in logs and in the Admin API.
+    ensure!(url.username().is_empty() && url.password().is_none(), "--upstream: must not contain credentials");
+    ensure!(url.query().is_none() && url.fragment().is_none(), "--upstream: {upstream}: must end with the path");
+    let path = url.path().trim_end_matches('/');
+    let mut service = json!({
+        "name": "upstream", "protocol": url.scheme(), "host": host, "port": port,
+        "routes": [{ "name": "upstream", "paths": ["/"], "strip_path": false }],
+    });
+    if let (false, Some(service)) = (path.is_empty(), service.as_object_mut()) {
+        service.insert("path".into(), path.into());
+    }
+    Ok(json!({
+        "_format_version": "3.0",
+        "services": [service],
+        "plugins": [{ "name": crate::plugin::NAME, "config": langfuse(lookup) }],
+    }))
+}
+
+/// The plugin's configuration from the environment: Langfuse is on once both keys are there. Our own names come before
+/// those that Langfuse's SDKs read.
+fn langfuse(lookup: &dyn Fn(&str) -> Option<String>) -> Value {
+    let first = |names: &[&'static str]| {
+        names.iter().find(|name| lookup(name).is_some_and(|value| !value.trim().is_empty())).copied()
+    };
+    let mut config = Map::new();
+    let public = first(&["AI_TRACING_LANGFUSE_PUBLIC_KEY", "LANGFUSE_PUBLIC_KEY"]);
+    let secret = first(&["AI_TRACING_LANGFUSE_SECRET_KEY", "LANGFUSE_SECRET_KEY"]);
+    if let (Some(public), Some(secret)) = (public, secret) {
+        config.insert("langfuse_enabled".into(), true.into());
+        // References, not values: the Admin API shows the configuration.
+        config.insert("langfuse_public_key".into(), format!("{{vault://env/{public}}}").into());
+        config.insert("langfuse_secret_key".into(), format!("{{vault://env/{secret}}}").into());
+    }
+    let endpoint = first(&["AI_TRACING_LANGFUSE_ENDPOINT", "LANGFUSE_HOST", "LANGFUSE_BASE_URL"]);
+    if let Some(endpoint) = endpoint.and_then(lookup) {
+        config.insert("langfuse_endpoint".into(), endpoint.into());
+    }
+    Value::Object(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn none(_: &str) -> Option<String> {
+        None
+    }
+
+    #[test]
+    fn one_upstream_is_a_service_a_route_and_a_plugin() {
+        let document = document("https://llm.test:8443/api/", &none).unwrap();
+        assert_eq!(
+            document,
+            json!({
+                "_format_version": "3.0",
+                "services": [{
+                    "name": "upstream", "protocol": "https", "host": "llm.test", "port": 8443, "path": "/api",
+                    "routes": [{ "name": "upstream", "paths": ["/"], "strip_path": false }],
+                }],
+                "plugins": [{ "name": "ai-tracing", "config": {} }],
+            })
+        );
+    }
+
+    #[test]
+    fn wrong_upstreams_are_refused_without_their_secrets() {
+        for wrong in ["llm.test", "ftp://llm.test", "http://", "https://llm.test/?key=1", "https://me:hunter2@llm.test"]
+        {
+            let error = document(wrong, &none).unwrap_err().to_string();
+            assert!(error.starts_with("--upstream: ") && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn langfuse_is_on_once_both_keys_are_in_the_environment() {
+        let environment = |names: &'static [&'static str]| {
+            move |name: &str| names.contains(&name).then(|| format!("value of {name}"))
+        };
+        assert_eq!(langfuse(&environment(&["LANGFUSE_PUBLIC_KEY"])), json!({}));
+        let own = environment(&[
+            "LANGFUSE_PUBLIC_KEY",
+            "LANGFUSE_SECRET_KEY",
+            "AI_TRACING_LANGFUSE_SECRET_KEY",
+            "LANGFUSE_BASE_URL",
+        ]);
+        assert_eq!(
+            langfuse(&own),
+            json!({
+                "langfuse_enabled": true,
+                "langfuse_public_key": "{vault://env/LANGFUSE_PUBLIC_KEY}",
+                "langfuse_secret_key": "{vault://env/AI_TRACING_LANGFUSE_SECRET_KEY}",
+                "langfuse_endpoint": "value of LANGFUSE_BASE_URL",
+            })
+        );
+    }
+
+    #[test]
+    fn addresses_can_be_off() {
+        assert_eq!(address("--admin-listen", "off").unwrap(), None);
+        assert_eq!(address("--admin-listen", "127.0.0.1:0").unwrap(), Some("127.0.0.1:0".parse().unwrap()));
+        assert!(address("--admin-listen", "8001").unwrap_err().to_string().starts_with("--admin-listen: 8001: "));
+    }
+}

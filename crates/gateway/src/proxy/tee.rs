@@ -1,0 +1,253 @@
+//! The bodies that pass: each frame goes on as it came, and what is traced is copied on its way.
+//!
+//! In: hyper's bodies. Out: the same frames, in the same order, at the same time; nothing is held back, joined or split.
+//! A response's end is reported as soon as it is known (hyper does not ask again after the last byte of a body of known
+//! length), and by [`Ending`] when the body is dropped before.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use ai_tracing_core::record::End;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use super::exchange::{Ending, Exchange, Patience, Stalled, Upload};
+use super::upstream::{Pool, Sender, Target};
+
+/// Why a body breaks off.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The client broke off its request.
+    #[error("the client broke off: {0}")]
+    Client(#[source] hyper::Error),
+    /// The request is longer than allowed.
+    #[error("the request is too large")]
+    TooLarge,
+    /// The upstream broke off its response.
+    #[error("the upstream broke off: {0}")]
+    Upstream(#[source] hyper::Error),
+    /// The next piece took too long.
+    #[error("timed out")]
+    Timeout,
+}
+
+/// A request's body on its way to the upstream.
+pub struct RequestBody {
+    inner: Incoming,
+    exchange: Arc<Exchange>,
+    /// Bytes that may still come; `None`: any number.
+    room: Option<u64>,
+    /// The end, or the error, was seen.
+    over: bool,
+}
+
+impl RequestBody {
+    /// Watches `inner`, which may have `limit` bytes.
+    pub fn new(inner: Incoming, exchange: Arc<Exchange>, limit: Option<u64>) -> Self {
+        let mut body = Self { inner, exchange, room: limit, over: false };
+        if body.inner.is_end_stream() {
+            body.finish(Upload::Done(body.exchange.clock.begun()));
+        }
+        body
+    }
+
+    fn finish(&mut self, upload: Upload) {
+        self.over = true;
+        self.exchange.uploaded(upload);
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.inner).poll_frame(cx) {
+            Poll::Pending => {
+                if !matches!(this.exchange.upload(), Upload::FromClient(_)) {
+                    this.exchange.uploaded(Upload::FromClient(Instant::now()));
+                }
+                Poll::Pending
+            }
+            Poll::Ready(None) => {
+                this.finish(Upload::Done(Instant::now()));
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.finish(Upload::Broken);
+                Poll::Ready(Some(Err(BodyError::Client(error))))
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    if let Some(room) = this.room {
+                        let Some(left) = room.checked_sub(data.len() as u64) else {
+                            this.finish(Upload::TooLarge);
+                            return Poll::Ready(Some(Err(BodyError::TooLarge)));
+                        };
+                        this.room = Some(left);
+                    }
+                    this.exchange.request_body(data);
+                }
+                if this.inner.is_end_stream() {
+                    this.finish(Upload::Done(Instant::now()));
+                } else {
+                    this.exchange.uploaded(Upload::ToUpstream(Instant::now()));
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if !self.over {
+            // The upstream wants no more of it: it is the upstream's turn now.
+            self.exchange.uploaded(Upload::Done(Instant::now()));
+        }
+    }
+}
+
+/// A response's body on its way to the client.
+pub struct ResponseBody(Kind);
+
+enum Kind {
+    /// The gateway's own answer.
+    Own(Option<Bytes>),
+    /// The upstream's.
+    Upstream(Box<Stream>),
+}
+
+/// An upstream's body and the connection that it comes from.
+struct Stream {
+    inner: Incoming,
+    ending: Ending,
+    lease: Option<Lease>,
+    patience: Patience,
+    /// When the last piece came.
+    last: Instant,
+    /// Set up when the body first has to wait.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// A connection in use, to be given back when the response has ended.
+pub struct Lease {
+    /// The pool that it goes back to.
+    pub pool: Arc<Pool>,
+    /// The target that it is connected to.
+    pub target: Arc<Target>,
+    /// The connection.
+    pub sender: Sender,
+}
+
+impl Lease {
+    fn give_back(self) {
+        self.pool.give_back(&self.target, self.sender);
+    }
+}
+
+impl ResponseBody {
+    /// A body of the gateway's own.
+    pub fn own(bytes: Bytes) -> Self {
+        Self(Kind::Own((!bytes.is_empty()).then_some(bytes)))
+    }
+
+    /// Watches the body of an upstream's response.
+    pub fn upstream(inner: Incoming, ending: Ending, lease: Lease, patience: Patience, now: Instant) -> Self {
+        let mut stream = Box::new(Stream { inner, ending, lease: Some(lease), patience, last: now, timer: None });
+        if stream.inner.is_end_stream() {
+            stream.complete();
+        }
+        Self(Kind::Upstream(stream))
+    }
+}
+
+impl Stream {
+    fn complete(&mut self) {
+        self.ending.exchange().end(End::Complete);
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.last = Instant::now();
+                if let Some(data) = frame.data_ref() {
+                    self.ending.exchange().response_body(data, self.last);
+                }
+                if self.inner.is_end_stream() {
+                    self.complete();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.complete();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.ending.exchange().end(End::UpstreamError);
+                Poll::Ready(Some(Err(BodyError::Upstream(error))))
+            }
+            Poll::Pending => self.poll_patience(cx),
+        }
+    }
+
+    /// Waits for the upstream, but not for ever. The timer looks how things stand when it fires, instead of being set
+    /// anew with each piece.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let (patience, last) = (self.patience, self.last);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((last + patience.read).into())));
+        while timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let (until, who) = self.ending.exchange().next_piece_by(patience, last);
+            if now >= until {
+                self.ending.exchange().end(if who == Stalled::Client { End::ClientGone } else { End::Timeout });
+                return Poll::Ready(Some(Err(BodyError::Timeout)));
+            }
+            timer.as_mut().reset(until.min(now + patience.read).into());
+        }
+        Poll::Pending
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.0 {
+            Kind::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Upstream(stream) => stream.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Own(bytes) => bytes.is_none(),
+            Kind::Upstream(stream) => stream.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Upstream(stream) => stream.inner.size_hint(),
+        }
+    }
+}
