@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from google.protobuf.json_format import Parse
 from langfuse.api.ingestion.types.ingestion_event import IngestionEvent
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from pydantic import TypeAdapter
+from langfuse.api.core.pydantic_utilities import parse_obj_as
 from wire import Connection, Request, Server, head
 
 OTLP_PATH = "/api/public/otel/v1/traces"
 BATCH_PATH = "/api/public/ingestion"
-EVENT = TypeAdapter(IngestionEvent)
 
 
 @dataclass
@@ -217,7 +216,7 @@ def parse_batch(body: bytes, headers: dict) -> tuple[list, list[Span]]:
     if len(body) > 3_500_000:
         raise ValueError("more than 3.5 MB in one request")
     raw = json.loads(body)["batch"]
-    events = [EVENT.validate_python(event) for event in raw]
+    events = [parse_obj_as(IngestionEvent, event) for event in raw]
     spans = []
     for event, source in zip(events, raw):
         if event.type in KINDS:

@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from gateway import Gateway, run, until
+from gateway import run, until
 from upstream import ROOT, Answer, fixture
 
 ENABLED = {"langfuse_enabled": True, "langfuse_public_key": "pk", "langfuse_secret_key": "sk"}
@@ -215,6 +215,14 @@ def test_survives_being_killed(start, upstream):
     assert chat(again, upstream).status == 200
 
 
+@pytest.fixture(scope="module")
+def administered(start_shared, upstream):
+    """A gateway with a service and no plugin."""
+    gateway = start_shared()
+    gateway.serve("ai", upstream.url)
+    return gateway
+
+
 @pytest.mark.parametrize(
     ("config", "field"),
     [
@@ -224,24 +232,14 @@ def test_survives_being_killed(start, upstream):
         ({"queue": {"max_batch_size": "x"}}, "queue"),
     ],
 )
-def test_admin_refuses_as_kong_does(start_shared, config, field, upstream, tmp_path_factory, request):
-    gateway = _shared(start_shared, upstream)
+def test_admin_refuses_as_kong_does(administered, config, field):
+    gateway = administered
     reply = gateway.request("POST", "/services/ai/plugins", json.dumps({"name": "ai-tracing", "config": config}).encode(), [("content-type", "application/json")], address=gateway.admin)
     error = reply.json()
     assert (reply.status, error["code"], error["name"]) == (400, 2, "schema violation")
     assert field in error["fields"]["config"]
     assert field in error["message"]
     assert gateway.api("GET", "/services/ai/plugins")["data"] == []
-
-
-_running: list[Gateway] = []
-
-
-def _shared(start_shared, upstream) -> Gateway:
-    if not _running:
-        _running.append(start_shared())
-        _running[0].serve("ai", upstream.url)
-    return _running[0]
 
 
 def test_no_configuration_at_all(start, upstream):
