@@ -208,7 +208,7 @@ class Bench:
         """As much as it can: wrk with keep-alive connections."""
         pid = self.pids.get(target)
         before = cpu_seconds(pid) if pid else 0
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "-s", self.script, f"http://{self.addresses[target]}{path}"]
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", self.script, f"http://{self.addresses[target]}{path}"]
         with on_cores(self.rest):
             out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         result = json.loads(next(line for line in out.splitlines() if line.startswith("RESULT"))[7:])

@@ -138,7 +138,7 @@ def readme_commands() -> list[str]:
     return commands
 
 
-def test_the_readme_does_not_lie(start, upstream):
+def test_the_readme_does_not_lie(start, upstream, langfuse):
     """Every curl command of the README works as written, in its order, against a gateway in front of an upstream."""
     commands = readme_commands()
     assert commands, "README.md has no curl command in a shell block"
@@ -147,7 +147,8 @@ def test_the_readme_does_not_lie(start, upstream):
         gateway = start() if any("8001" in command for command in commands) else start("--upstream", upstream.url)
         ids = {}
         for command in commands:
-            # The README's own upstream is somewhere on the internet, or on another port: here it is ours.
+            # Upstream and Langfuse are somewhere on the internet, or on another port: here they are ours.
+            command = command.replace("https://cloud.langfuse.com", langfuse.url)
             command = re.sub(r"https://api\.openai\.com|http://(localhost|127\.0\.0\.1):(?!8000\b|8001\b|8100\b)\d+", upstream.url, command)
             for name, value in ids.items():
                 command = command.replace(name, value)
@@ -164,5 +165,8 @@ def test_the_readme_does_not_lie(start, upstream):
                 raise AssertionError(f"{command}\n{printed}")
         if any("/v1/chat/completions" in command and "8000" in command for command in commands):
             assert gateway.traces(1)
+            if any("langfuse_enabled" in command for command in commands):
+                langfuse.trace()
+        langfuse.check()
     finally:
         upstream.default = None

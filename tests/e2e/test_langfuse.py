@@ -479,6 +479,15 @@ def test_vault_reference(start, upstream, langfuse):
     assert SECRET not in gateway.log()
 
 
+def test_keys_from_the_environment(start, upstream, langfuse):
+    """No configuration but the variables that every Langfuse user knows."""
+    gateway = start("--upstream", upstream.url, env={"LANGFUSE_PUBLIC_KEY": PUBLIC, "LANGFUSE_SECRET_KEY": SECRET, "LANGFUSE_BASE_URL": langfuse.url})
+    send(gateway, upstream, "chat_plain")
+    one_trace(langfuse)
+    assert langfuse.accepted()[0].project == f"{PUBLIC}:{SECRET}"
+    langfuse.check()
+
+
 def test_changed_configuration_counts_for_the_next_call(through, upstream, langfuse):
     gateway = through()
     send(gateway, upstream, "chat_plain", "before")
