@@ -34,6 +34,7 @@ unit:
 
 docs-check:
 	$(TARGET)/debug/xtask docs --check
+	$(TARGET)/debug/xtask layers
 
 e2e: ## End-to-end tests alone (after `make test` has built everything once); ARGS='-k name' picks some
 	@scripts/bootstrap.sh test

@@ -12,7 +12,6 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from upstream import ROOT
 
@@ -212,17 +211,10 @@ class Gateway:
 
 def ready_addresses(record: dict) -> dict | None:
     """The bound addresses, `host:port`, of a ready line; `None` for any other line."""
-    if "ready" not in record and "ready" not in record.values():
+    if record.get("event") != "ready":
         return None
-    addresses = {}
-    for scope in (record, *(value for value in record.values() if isinstance(value, dict))):
-        for name in ("proxy", "admin", "status"):
-            value = scope.get(name) or scope.get(f"{name}_listen")
-            if isinstance(value, list):
-                value = value[0] if value else None
-            if isinstance(value, str) and ":" in value:
-                addresses.setdefault(name, urlsplit(value).netloc if "//" in value else value)
-    return addresses if len(addresses) == 3 else None
+    one = lambda value: value[0] if isinstance(value, list) else value
+    return {name: one(record[name]) for name in ("proxy", "admin", "status")}
 
 
 def shell(command: str, timeout: float = 60) -> subprocess.CompletedProcess:
