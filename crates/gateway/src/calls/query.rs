@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ai_tracing_core::time::At;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params_from_iter};
 
 use super::file::{self, FILE_NAME, VERSION};
 use super::row::micros;
@@ -372,15 +372,6 @@ impl Reader {
                 Ok(Found::Ambiguous(by_id))
             }
         }
-    }
-
-    /// Number of calls stored.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn count(&self) -> Result<u64, ReadError> {
-        let count = self.connection.query_row("SELECT count(*) FROM calls", params![], |row| row.get::<_, i64>(0))?;
-        Ok(count.unsigned_abs())
     }
 
     fn summaries(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Summary>, ReadError> {

@@ -17,7 +17,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::calls::query::{Filter, Found, Reader};
 use crate::term::Terminal;
 
-pub use list::{COLUMNS, Listing};
+pub use list::Listing;
 pub use show::write_call;
 
 /// How often `--follow` looks for new calls.

@@ -112,7 +112,7 @@ async fn send(show: &mut Show<'_>, client: &Client, proxy: &str, call: &Call) ->
     let began = Instant::now();
     let headers: Vec<_> = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let answer = client.post(proxy, call.path, &headers, call.body.to_string()).await?;
-    let status = answer.status;
+    let status = answer.status();
     let what = match call.hang_up_after {
         Some(pieces) => {
             answer.hang_up_after(pieces).await?;

@@ -28,9 +28,9 @@ async fn record_of(llm: &str, call: &Call) -> CallRecord {
     capture.request_body(call.body.to_string().as_bytes());
     let sent: Vec<_> = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let mut answer = Client::new().post(llm, call.path, &sent, call.body.to_string()).await.unwrap();
-    let answered: Vec<_> =
-        answer.header("content-type").map(|value| ("content-type", value.to_owned())).into_iter().collect();
-    capture.response_head(answer.status, &Sent(&answered), At(1));
+    let media_type = answer.head.headers.get("content-type").map(|value| value.to_str().unwrap().to_owned());
+    let answered: Vec<_> = media_type.map(|value| ("content-type", value)).into_iter().collect();
+    capture.response_head(answer.status(), &Sent(&answered), At(1));
     let mut at = 2;
     while call.hang_up_after.is_none_or(|pieces| at < 2 + pieces as u64) {
         let Some(piece) = answer.next().await.unwrap() else { break };
