@@ -43,7 +43,15 @@ pub enum ReadError {
         /// Its `user_version`.
         found: i64,
     },
-    /// SQLite said no.
+    /// The file cannot be opened, or is no database.
+    #[error("cannot read {path}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A query failed.
     #[error("cannot read the local store: {0}")]
     Sqlite(#[from] rusqlite::Error),
 }
@@ -261,14 +269,17 @@ impl Reader {
         if !path.exists() {
             return Err(ReadError::Missing { path });
         }
-        let connection =
-            Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        match file::version(&connection)? {
-            VERSION => Ok(Self { connection }),
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = Connection::open_with_flags(&path, flags).and_then(|connection| {
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            Ok((file::version(&connection)?, connection))
+        });
+        match opened {
+            Ok((VERSION, connection)) => Ok(Self { connection }),
             // A file without tables: the gateway is making it at this moment, or has never got further.
-            0 => Err(ReadError::Missing { path }),
-            found => Err(ReadError::Version { path, found }),
+            Ok((0, _)) => Err(ReadError::Missing { path }),
+            Ok((found, _)) => Err(ReadError::Version { path, found }),
+            Err(source) => Err(ReadError::Open { path, source }),
         }
     }
 

@@ -153,6 +153,8 @@ fn a_damaged_file_is_moved_aside() {
     let path = dir.path().join(FILE_NAME);
     let garbage = "this is no database ".repeat(1_000);
     fs::write(&path, &garbage).unwrap();
+    let error = Reader::open(dir.path()).unwrap_err().to_string();
+    assert_eq!(error, format!("cannot read {}: file is not a database", path.display()));
     let (_, moved) = file::open_or_replace(&path, STARTED).unwrap();
     let moved = moved.unwrap();
     assert_eq!(moved, dir.path().join("traces.db.corrupt-20260102T030405Z"));

@@ -23,7 +23,7 @@ pub use show::write_call;
 /// How often `--follow` looks for new calls.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 
-/// List the traced calls, or show one.
+/// Lists the traced calls, or shows one.
 ///
 /// Lists like a log: the newest call stands last, times are UTC. Works while the gateway runs and when it does not.
 /// `-` is unknown, `~` before token counts says that they are estimated. On a narrow terminal the least needed columns
@@ -41,7 +41,7 @@ pub struct Traces {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Show everything about one call, or about all calls of one trace.
+    /// Shows everything about one call, or about all calls of one trace.
     Show(Show),
 }
 

@@ -92,7 +92,7 @@ async fn show_all(show: &mut Show<'_>, addresses: &Addresses, llm: &str, data: &
     }
 
     show.step("Waiting for their traces")?;
-    let traces = wait_for_traces(data, &calls).await?;
+    let traces = wait_for_traces(data, &calls, Instant::now() + TRACES_TIMEOUT).await?;
     show.line(&format!("{} of {} are in the local store", traces.len(), calls.len()))?;
     let traces = ordered(&calls, traces)?;
     show.step("ai-tracing traces")?;
@@ -144,10 +144,9 @@ async fn send(show: &mut Show<'_>, client: &Client, proxy: &str, call: &Call) ->
 }
 
 /// Follows the store until every call's trace is there.
-async fn wait_for_traces(data: &Path, calls: &[Call]) -> Result<Vec<(Summary, CallRecord)>> {
+async fn wait_for_traces(data: &Path, calls: &[Call], deadline: Instant) -> Result<Vec<(Summary, CallRecord)>> {
     let (mut traces, mut position) = (Vec::new(), Position::default());
     let reader = Reader::open(data)?;
-    let deadline = Instant::now() + TRACES_TIMEOUT;
     loop {
         for summary in reader.follow(&mut position, &Filter::default())? {
             let json = reader.record(summary.seq)?.context("a trace vanished from the store")?;
@@ -159,7 +158,7 @@ async fn wait_for_traces(data: &Path, calls: &[Call]) -> Result<Vec<(Summary, Ca
         if Instant::now() > deadline {
             let missing = |call: &&Call| !traces.iter().any(|(_, record)| call.is_of(record));
             let titles: Vec<_> = calls.iter().filter(missing).map(|call| call.title).collect();
-            bail!("no trace within {} s of: {}", TRACES_TIMEOUT.as_secs(), titles.join(", "));
+            bail!("no trace in time of: {}", titles.join(", "));
         }
         tokio::time::sleep(POLL_EVERY).await;
     }

@@ -68,6 +68,16 @@ async fn a_wrong_trace_fails_the_demo() {
 }
 
 #[tokio::test]
+async fn a_missing_trace_fails_the_demo() {
+    let data = tempfile::tempdir().unwrap();
+    let store = crate::calls::Store::open(data.path(), crate::calls::Retention::default()).unwrap();
+    let error = wait_for_traces(data.path(), &calls()[..2], Instant::now()).await.unwrap_err();
+    assert_eq!(error.to_string(), "no trace in time of: chat, chat with metadata");
+    assert!(ordered(&calls(), Vec::new()).is_err());
+    store.close().unwrap();
+}
+
+#[tokio::test]
 async fn answers_have_the_shapes_that_traces_are_read_from() {
     let llm = llm::start(Pace::NONE).await.unwrap().to_string();
     let calls = calls();

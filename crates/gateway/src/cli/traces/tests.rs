@@ -303,9 +303,9 @@ fn a_reader_that_goes_away_is_no_error() {
         }
     }
     let dir = store(&[Arc::new(nth(1))]);
-    let traces = |command| Traces {
-        command,
+    let traces = |command: Option<Command>| Traces {
         list: List { limit: 20, follow: command.is_none(), format: ListFormat::Table, filter: FilterArgs::default() },
+        command,
         data_dir: dir.path().to_owned(),
     };
     traces(None).run(&mut Gone, PIPE).unwrap();
