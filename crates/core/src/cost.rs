@@ -8,7 +8,13 @@ mod prices;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use crate::record::{Cost, Usage};
+
+/// Answers that are remembered: a gateway sees few models, and hostile names must not grow the memory.
+const MAX_REMEMBERED: usize = 1024;
 
 /// Model names that are longer are no model names.
 const MAX_MODEL_LEN: usize = 256;
@@ -21,6 +27,7 @@ const SELF_HOSTED: [&str; 8] = ["ollama", "vllm", "llamacpp", "llama.cpp", "tgi"
 pub struct Prices {
     /// The configuration's own prices, in order; the first pattern that matches wins.
     pub own: Vec<Price>,
+    remembered: Arc<Mutex<HashMap<String, Option<Rates>>>>,
 }
 
 /// Price of one model in US dollars per million tokens.
@@ -50,12 +57,34 @@ pub struct Rates {
 }
 
 impl Prices {
+    /// Prices with a configuration's own before the built-in ones.
+    pub fn new(own: Vec<Price>) -> Self {
+        Self { own, ..Self::default() }
+    }
+
     /// The rates of the first of `models` that has a price: the names that one call gave to its model, the best first
     /// (the response's, then the request's). A name is tried as it stands and without what providers and gateways put
     /// before it (`openai/gpt-4o`, `models/gemini-2.5-pro`, `us.anthropic.claude-sonnet-4-…`). The configuration's own
     /// prices are tried for all names before the built-in ones are, so that an override always overrides.
     pub fn rates(&self, models: &[&str], provider: &str) -> Option<Rates> {
-        let models = || models.iter().filter(|model| model.len() <= MAX_MODEL_LEN);
+        let models: Vec<&str> = models.iter().copied().filter(|model| model.len() <= MAX_MODEL_LEN).collect();
+        // Matching a name with every pattern of the table takes as long as reading a small call.
+        let key = models.iter().fold(provider.to_owned(), |key, model| key + "\0" + model);
+        let remembered = || self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rates) = remembered().get(&key) {
+            return *rates;
+        }
+        let rates = self.find(&models, provider);
+        let mut remembered = remembered();
+        if remembered.len() >= MAX_REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert(key, rates);
+        rates
+    }
+
+    fn find(&self, models: &[&str], provider: &str) -> Option<Rates> {
+        let models = || models.iter();
         let own = |model: &&str| {
             let matches = |price: &&Price| pattern::names(model).any(|name| pattern::matches(&price.model, name));
             self.own.iter().find(matches).map(Rates::from)

@@ -30,13 +30,14 @@ pub struct QueueOptions {
     pub max_retry_delay: Duration,
 }
 
+/// The defaults of the plugin's `queue`.
 impl Default for QueueOptions {
     fn default() -> Self {
         Self {
             max_entries: 10_000,
             max_bytes: 64 << 20,
-            max_retry_time: Duration::from_secs(60),
-            initial_retry_delay: Duration::from_millis(10),
+            max_retry_time: Duration::from_secs(3600),
+            initial_retry_delay: Duration::from_millis(500),
             max_retry_delay: Duration::from_secs(60),
         }
     }

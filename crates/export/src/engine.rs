@@ -3,9 +3,10 @@
 //! One thread on purpose: reading and sending traces may take the time that is left over, never the cores that serve
 //! requests. Between two records the engine yields to the exporters, which run on the same thread.
 
+use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::destination::{Destination, Lease, Mode, QueueOptions};
 use crate::exporter::Exporter;
+use crate::exporter::langfuse::{self, Langfuse};
+use crate::http::Client;
 use crate::log::Throttle;
 use crate::sampling;
 use crate::sink::{Sink, Waiting};
@@ -75,14 +78,18 @@ pub(crate) struct Shared {
     runtime: Handle,
     records: Counter,
     unreadable: Counter,
+    ignored: Counter,
     sampled_out: Counter,
     destinations: Mutex<Destinations>,
+    client: OnceLock<Client>,
 }
 
 #[derive(Default)]
 struct Destinations {
     /// Those that get every record.
     always: Vec<Arc<Lease>>,
+    /// Open ones, as long as a tracer holds them.
+    langfuse: HashMap<langfuse::Config, Weak<Lease>>,
     running: Vec<Running>,
     retired: DestinationStats,
 }
@@ -104,8 +111,10 @@ impl Engine {
             runtime: runtime.handle().clone(),
             records: Counter::default(),
             unreadable: Counter::default(),
+            ignored: Counter::default(),
             sampled_out: Counter::default(),
             destinations: Mutex::default(),
+            client: OnceLock::new(),
         });
         let (stop, stopped) = oneshot::channel();
         let reader = Reader {
@@ -191,12 +200,28 @@ impl Shared {
         Arc::new(Lease(destination))
     }
 
-    fn langfuse(
-        &self,
-        _config: &AiTracing,
-        _lookup: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Arc<Lease>, TracerError> {
-        Err(TracerError::new("langfuse_enabled", "not available"))
+    /// The destination of a configuration's Langfuse; the one that is open already where all options agree.
+    fn langfuse(&self, config: &AiTracing, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Arc<Lease>, TracerError> {
+        let config = langfuse::Config::read(config, lookup)?;
+        if let Some(open) = self.destinations().langfuse.get(&config).and_then(Weak::upgrade) {
+            return Ok(open);
+        }
+        let exporter = Langfuse::new(config.clone(), self.client()?)?;
+        let lease = self.launch(exporter, &config.queue);
+        let mut destinations = self.destinations();
+        destinations.langfuse.retain(|_, lease| lease.strong_count() > 0);
+        destinations.langfuse.insert(config, Arc::downgrade(&lease));
+        Ok(lease)
+    }
+
+    /// The HTTP client of all exporters, made when the first one needs it: reading root certificates takes a while.
+    fn client(&self) -> Result<Client, TracerError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client.clone());
+        }
+        let client =
+            Client::new().map_err(|error| TracerError::new("langfuse_endpoint", format!("no TLS: {error}")))?;
+        Ok(self.client.get_or_init(|| client).clone())
     }
 
     fn stats(&self) -> Stats {
@@ -206,6 +231,7 @@ impl Shared {
             sink: self.sink.stats(),
             records: self.records.get(),
             unreadable: self.unreadable.get(),
+            ignored: self.ignored.get(),
             sampled_out: self.sampled_out.get(),
             destinations: destinations.running.iter().map(|running| running.destination.stats()).collect(),
             retired: destinations.retired.clone(),
@@ -284,7 +310,10 @@ impl Reader {
             return;
         };
         // Some paths are anybody's: this was no LLM traffic after all.
-        let Some(record) = record else { return };
+        let Some(record) = record else {
+            self.shared.ignored.add(1);
+            return;
+        };
         self.shared.records.add(1);
         if !sampling::keep(&record, tracer.settings.sampling_ratio) {
             self.shared.sampled_out.add(1);
@@ -350,3 +379,6 @@ impl Reader {
 fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
+
+#[cfg(test)]
+mod tests;

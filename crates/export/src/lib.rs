@@ -12,6 +12,7 @@
 mod destination;
 mod engine;
 pub mod exporter;
+mod http;
 mod log;
 mod queue;
 mod retry;

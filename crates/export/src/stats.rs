@@ -13,6 +13,8 @@ pub struct Stats {
     pub records: u64,
     /// Exchanges that could not be read: a defect, each one costs its own trace only.
     pub unreadable: u64,
+    /// Exchanges that turned out to be no LLM traffic.
+    pub ignored: u64,
     /// Records that `sampling_ratio` left out.
     pub sampled_out: u64,
     /// Destinations in use.

@@ -96,7 +96,7 @@ fn prices(config: &AiTracing) -> Prices {
         output: price.output,
         cached: price.cached,
     });
-    Prices { own: own.collect() }
+    Prices::new(own.collect())
 }
 
 fn redactor(config: &AiTracing) -> Result<Redactor, TracerError> {

@@ -274,15 +274,17 @@ fn halves(mut unit: Unit, units: &mut VecDeque<Unit>) {
     units.push_front(unit);
 }
 
-/// Whether the destination works, for the log: each change once, a lasting failure once a minute.
+/// Whether the destination works, for the log: a failure when it begins and once a minute while it lasts, and its end.
+/// Of failures that come and go within a minute, one is told.
 struct Health {
     failing_since: Option<Instant>,
+    told: bool,
     throttle: Throttle,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Self { failing_since: None, throttle: Throttle::new(LOG_EVERY) }
+        Self { failing_since: None, told: false, throttle: Throttle::new(LOG_EVERY) }
     }
 }
 
@@ -290,12 +292,17 @@ impl Health {
     /// One more failure; `Some(failures since the last line)` when it is time to log.
     fn failed(&mut self, now: Instant) -> Option<u64> {
         self.failing_since.get_or_insert(now);
-        self.throttle.admit(1, now)
+        let due = self.throttle.admit(1, now);
+        self.told |= due.is_some();
+        due
     }
 
-    /// A success; `Some(seconds)` when it ends a failure.
+    /// A success; `Some(seconds)` when it ends a failure that was logged.
     fn recovered(&mut self, now: Instant) -> Option<u64> {
         let since = self.failing_since.take()?;
-        Some(now.duration_since(since).as_secs())
+        std::mem::take(&mut self.told).then(|| now.duration_since(since).as_secs())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,7 +176,7 @@ fn every_name_in_the_table_finds_its_own_row_and_no_pattern_stands_twice() {
 
 #[test]
 fn own_prices_override_in_order_on_every_name_of_the_model() {
-    let prices = Prices { own: vec![own("team-*", 1.0, 2.0), own("GPT-4o*", 3.0, 4.0), own("*", 5.0, 6.0)] };
+    let prices = Prices::new(vec![own("team-*", 1.0, 2.0), own("GPT-4o*", 3.0, 4.0), own("*", 5.0, 6.0)]);
     let rate = |models: &[&str]| prices.rates(models, "vllm").map(|rates| rates.input);
     assert_eq!(rate(&["gpt-4o-2024-08-06", "team-chat"]), Some(3.0));
     assert_eq!(rate(&["openai/gpt-4o"]), Some(3.0));
@@ -184,7 +184,7 @@ fn own_prices_override_in_order_on_every_name_of_the_model() {
     assert_eq!(rate(&["anything"]), Some(5.0));
     assert_eq!(rate(&[]), None);
     // An alias that the configuration prices wins over the list price of the model behind it.
-    let prices = Prices { own: vec![own("team-chat", 1.0, 2.0)] };
+    let prices = Prices::new(vec![own("team-chat", 1.0, 2.0)]);
     let rates = prices.rates(&["gpt-4o-2024-08-06", "team-chat"], "openai");
     assert_eq!(rates.map(|rates| rates.input), Some(1.0));
     let rates = prices.rates(&["nameless", "gpt-4o"], "openai");
@@ -223,7 +223,7 @@ fn cached_tokens_have_their_own_price() {
     assert!((cost.input - expected).abs() < 1e-12, "{cost:?}");
     assert!((cost.output - 10.0 * 15.0 / 1e6).abs() < 1e-12);
     assert_eq!(cost.total, cost.input + cost.output);
-    let own = Prices { own: vec![Price { cached: Some(1.0), ..own("m", 2.0, 0.0) }] };
+    let own = Prices::new(vec![Price { cached: Some(1.0), ..own("m", 2.0, 0.0) }]);
     let cost = own.cost(&["m"], "openai", &usage).unwrap();
     assert!((cost.total - (600.0 + 400.0 * 2.0) / 1e6).abs() < 1e-12);
 }
@@ -252,7 +252,7 @@ proptest! {
         let usage = Usage { input, output, cache_read, cache_write, ..Usage::default() };
         let tiny = Usage { input: input.map(|_| small), ..usage };
         let price = Price { model: "*".into(), input: rates[0], output: rates[1], cached: Some(rates[2]) };
-        for prices in [Prices::default(), Prices { own: vec![price] }] {
+        for prices in [Prices::default(), Prices::new(vec![price])] {
             for usage in [usage, tiny] {
                 if let Some(cost) = prices.cost(&["claude-sonnet-4-5"], "anthropic", &usage) {
                     for amount in [cost.input, cost.output, cost.total] {
@@ -279,7 +279,7 @@ proptest! {
 
     #[test]
     fn any_name_is_answered(model in "\\PC{0,40}", pattern in "\\PC{0,20}") {
-        let prices = Prices { own: vec![own(&pattern, 1.0, 1.0)] };
+        let prices = Prices::new(vec![own(&pattern, 1.0, 1.0)]);
         let _ = prices.rates(&[&model], "openai");
     }
 }

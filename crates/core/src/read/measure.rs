@@ -51,10 +51,7 @@ fn estimate_usage(record: &mut CallRecord) {
                 let messages = record.request.messages.iter();
                 estimate::estimate_chat(model, messages.map(|message| (message.role.as_str(), joined(message))))
             }
-            _ => {
-                let texts = record.request.messages.iter().flat_map(texts);
-                texts.map(|text| estimate::estimate_tokens(model, text)).sum()
-            }
+            _ => estimate::estimate_texts(model, record.request.messages.iter().flat_map(texts)),
         });
         estimated = true;
     }
@@ -66,7 +63,7 @@ fn estimate_usage(record: &mut CallRecord) {
             response.tool_calls.iter().chain(response.more_choices.iter().flat_map(|choice| &choice.tool_calls));
         let calls = calls.flat_map(|call| [&call.name, &call.arguments]);
         let texts = first.chain(more.flatten()).chain(calls.flatten());
-        record.usage.output = Some(texts.map(|text| estimate::estimate_tokens(model, text)).sum());
+        record.usage.output = Some(estimate::estimate_texts(model, texts));
         estimated = true;
     }
     if estimated {

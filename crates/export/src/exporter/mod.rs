@@ -1,5 +1,9 @@
 //! What a destination has to say about itself: how to encode a batch, how to send it, what the answer means.
 
+pub(crate) mod langfuse;
+
+pub use langfuse::payloads as langfuse_payloads;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Query;
 use super::body::Body;
 use super::reply::Reply;
-use crate::db::{Child, Db, Kind, Paging, Refusal, text};
+use crate::db::{Db, Kind, Paging, Reference, Refusal, id_of, reference, text};
 
 type Answer = Result<Reply, Reply>;
 
@@ -34,7 +34,7 @@ pub fn children(db: &Db, (of, key): (Kind, &str), kind: Kind, query: &Query) -> 
     // Kong checks a tag filter here, and then lists everything.
     query.get("tags").map(TagFilter::parse).transpose()?;
     let paging = paging(query)?;
-    let parent = id(db.get(of, key).ok_or_else(Reply::not_found)?);
+    let parent = parent_id(db, of, key)?;
     let page = db.list(kind, &paging, |doc| reference(doc, of) == Some(&parent));
     Ok(Reply::page(page, |offset| format!("/{}/{}/{}?offset={}", of.name(), escape(key), kind.name(), escape(offset))))
 }
@@ -51,7 +51,7 @@ pub fn tags(db: &Db, query: &Query, tag: Option<&str>) -> Answer {
 pub fn create(db: &Db, kind: Kind, within: Option<(Kind, &str)>, body: Body) -> Answer {
     let mut entity = body.into_entity(kind.schema(), None);
     if let Some((of, key)) = within {
-        let parent = id(db.get(of, key).ok_or_else(Reply::not_found)?);
+        let parent = parent_id(db, of, key)?;
         set_reference(&mut entity, of, &parent);
     }
     Ok(Reply::created(db.insert(kind, entity)?))
@@ -72,7 +72,7 @@ pub fn item(db: &Db, method: &Method, kind: Kind, key: &str, body: Body) -> Answ
 
 /// `/services/{service}/routes/{route}`: as [`item`], if it belongs there.
 pub fn child(db: &Db, method: &Method, (of, of_key): (Kind, &str), kind: Kind, key: &str, body: Body) -> Answer {
-    let parent = id(db.get(of, of_key).ok_or_else(Reply::not_found)?);
+    let parent = parent_id(db, of, of_key)?;
     if method == Method::PUT {
         let mut entity = body.into_entity(kind.schema(), None);
         set_reference(&mut entity, of, &parent);
@@ -89,7 +89,7 @@ pub fn child(db: &Db, method: &Method, (of, of_key): (Kind, &str), kind: Kind, k
 pub fn parent(db: &Db, method: &Method, (kind, key): (Kind, &str), to: Kind, body: Body) -> Answer {
     if method == Method::PUT {
         let entity = body.into_entity(to.schema(), None);
-        return Ok(Reply::found(db.upsert_child(Child { of: kind, key, to }, entity)?));
+        return Ok(Reply::found(db.upsert_referred(Reference { of: kind, key, to }, entity)?));
     }
     let doc = db.get(kind, key).ok_or_else(Reply::not_found)?;
     let parent = reference(&doc, to).ok_or_else(Reply::not_found)?;
@@ -113,12 +113,9 @@ fn paging(query: &Query) -> Result<Paging, Refusal> {
     Paging::parse(query.get("size"), query.get("offset"))
 }
 
-fn id(doc: Value) -> String {
-    text(&doc, "id").unwrap_or_default().to_owned()
-}
-
-fn reference(doc: &Value, to: Kind) -> Option<&str> {
-    doc.get(to.singular()).and_then(|to| text(to, "id"))
+/// The id of what a nested URL is within.
+fn parent_id(db: &Db, kind: Kind, key: &str) -> Result<String, Reply> {
+    db.get(kind, key).map(|doc| id_of(&doc).to_owned()).ok_or_else(Reply::not_found)
 }
 
 fn set_reference(entity: &mut Value, to: Kind, id: &str) {
@@ -127,7 +124,7 @@ fn set_reference(entity: &mut Value, to: Kind, id: &str) {
     }
 }
 
-fn escape(text: &str) -> impl std::fmt::Display {
+fn escape(text: &str) -> String {
     utf8_percent_encode(text, QUERY).to_string()
 }
 

@@ -46,7 +46,16 @@ fn split_once<'a>(bytes: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_body_is_too_strange(body in "(--x|\r\n|--|[ -~]{0,9}|name=|Content-Disposition: ;){0,20}") {
+            let _ = parts("multipart/form-data; boundary=x", body.as_bytes());
+        }
+    }
 
     #[test]
     fn parts_come_with_their_names() {

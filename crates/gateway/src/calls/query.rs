@@ -15,6 +15,8 @@ use super::row::micros;
 
 /// How long a read waits for the moments in which even a reader must.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Calls read at once while following.
+const FOLLOW_BATCH: usize = 500;
 /// Candidates named at most for an id that fits several calls.
 const CANDIDATES: usize = 10;
 
@@ -212,6 +214,17 @@ pub struct Cursor {
     seq: i64,
 }
 
+/// How far a follower has come; the default is before the first call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position(i64);
+
+impl Position {
+    /// True when the call is known at this position.
+    pub fn covers(self, call: &Summary) -> bool {
+        call.seq <= self.0
+    }
+}
+
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
@@ -279,23 +292,37 @@ impl Reader {
         Ok(Page { calls, next })
     }
 
-    /// Calls stored after `seq` that match, in the order of storing: the oldest first.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn after(&self, seq: i64, filter: &Filter, limit: usize) -> Result<Vec<Summary>, ReadError> {
+    fn after(&self, seq: i64, filter: &Filter, limit: usize) -> Result<Vec<Summary>, ReadError> {
         let mut conditions = filter.conditions();
         conditions.add("seq > ?", Some(Value::Integer(seq)));
         conditions.values.push(limit_value(limit));
         self.summaries(&format!("{SUMMARY}{} ORDER BY seq LIMIT ?", conditions.clause()), conditions.values)
     }
 
-    /// The position of the call stored last; 0 for an empty store.
+    fn last_seq(&self) -> Result<i64, ReadError> {
+        Ok(self.connection.query_row("SELECT coalesce(max(seq), 0) FROM calls", [], |row| row.get(0))?)
+    }
+
+    /// What was stored since the last call of `follow`, up to a batch, in the order of storing.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn last_seq(&self) -> Result<i64, ReadError> {
-        Ok(self.connection.query_row("SELECT coalesce(max(seq), 0) FROM calls", [], |row| row.get(0))?)
+    pub fn follow(&self, position: &mut Position, filter: &Filter) -> Result<Vec<Summary>, ReadError> {
+        // Read first: what is stored between the two queries is found by the second, or by the next call.
+        let newest = self.last_seq()?;
+        let calls = self.after(position.0, filter, FOLLOW_BATCH)?;
+        // Calls that the filter refuses are passed over as well, or each look would read all of them again.
+        let passed = if calls.len() < FOLLOW_BATCH { newest } else { position.0 };
+        position.0 = calls.last().map_or(position.0, |call| call.seq).max(passed);
+        Ok(calls)
+    }
+
+    /// Where following begins when everything stored so far is known.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn position(&self) -> Result<Position, ReadError> {
+        Ok(Position(self.last_seq()?))
     }
 
     /// The record's JSON, as it was stored; `None` when retention has deleted it meanwhile.

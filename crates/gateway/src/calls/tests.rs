@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::file::{self, FILE_NAME, OpenError, VERSION};
 use super::fixtures::{STARTED, chat, nth, with};
-use super::query::{Filter, Found, ReadError, Reader};
+use super::query::{Filter, Found, Position, ReadError, Reader};
 use super::retention::{Retainer, Space, Step};
 use super::row::{INSERT, Row};
 use super::writer::{Counters, Writer};
@@ -104,13 +104,17 @@ async fn reading_goes_on_while_writing() {
     let store = open(&dir);
     put(&store, &[Arc::new(nth(1))]).await;
     let reader = Reader::open(dir.path()).unwrap();
-    let mut seen = reader.last_seq().unwrap();
+    let mut position = reader.position().unwrap();
+    let mut quiet = position;
+    let nobody = Filter { user: Some("nobody".into()), ..Filter::default() };
     for n in 2..50 {
         put(&store, &[Arc::new(nth(n))]).await;
-        let new = reader.after(seen, &Filter::default(), 10).unwrap();
+        let new = reader.follow(&mut position, &Filter::default()).unwrap();
         assert_eq!(new.len(), 1, "call {n}");
         assert_eq!(new[0].id, nth(n).id);
-        seen = new[0].seq;
+        assert!(position.covers(&new[0]) && !quiet.covers(&new[0]));
+        assert!(reader.follow(&mut quiet, &nobody).unwrap().is_empty());
+        assert_eq!(quiet, position, "what the filter refuses is passed over");
     }
     assert_eq!(reader.count().unwrap(), 49);
 }
@@ -277,6 +281,16 @@ fn deletions_are_counted() {
 }
 
 #[tokio::test]
+async fn following_reads_everything_in_batches() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    put(&store, &(0..1_200).map(|n| Arc::new(nth(n))).collect::<Vec<_>>()).await;
+    let (reader, mut position) = (Reader::open(dir.path()).unwrap(), Position::default());
+    let sizes = [(); 4].map(|()| reader.follow(&mut position, &Filter::default()).unwrap().len());
+    assert_eq!(sizes, [500, 500, 200, 0]);
+}
+
+#[tokio::test]
 async fn pages_follow_each_other_while_calls_arrive() {
     let dir = TempDir::new().unwrap();
     let store = open(&dir);
@@ -327,7 +341,7 @@ async fn each_filter_selects() {
     let reader = Reader::open(dir.path()).unwrap();
     let found = |filter: Filter| {
         let calls = reader.list(&filter, None, 100).unwrap().calls;
-        let followed = reader.after(0, &filter, 100).unwrap();
+        let followed = reader.follow(&mut Position::default(), &filter).unwrap();
         assert_eq!(calls.len(), followed.len());
         followed.into_iter().map(|call| call.seq).collect::<Vec<_>>()
     };
@@ -413,4 +427,30 @@ fn no_file_says_what_to_do() {
     let error = Reader::open(dir.path()).unwrap_err();
     assert!(error.to_string().contains("start the gateway with `ai-tracing start`"), "{error}");
     assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "reading makes no file");
+}
+
+/// Every key of the value, without those below keys whose content is anybody's.
+fn keys(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(map) => map.iter().for_each(|(key, value)| {
+            found.push(key.clone());
+            if !["metadata", "tools", "response_format"].contains(&key.as_str()) {
+                keys(value, found);
+            }
+        }),
+        serde_json::Value::Array(list) => list.iter().for_each(|value| keys(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_documentation_names_every_field() {
+    let documentation = include_str!("../../../../docs/record.md");
+    let mut found = Vec::new();
+    keys(&serde_json::to_value(chat()).unwrap(), &mut found);
+    assert!(found.len() > 60, "{found:?}");
+    for key in found {
+        let named = [format!("`{key}`"), format!(".{key}`"), format!("`{key}.")];
+        assert!(named.iter().any(|name| documentation.contains(name)), "{key}");
+    }
 }

@@ -1,14 +1,18 @@
 //! The command line. Exit codes: 0 for success, 1 for a failure (one line on stderr says which), 2 for wrong usage.
 
 pub mod config;
+pub mod demo;
 mod options;
 mod start;
+pub mod traces;
 
-use std::io::{Write, stderr, stdout};
+use std::io::{BufWriter, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::term::Terminal;
 
 /// A gateway that traces LLM traffic.
 #[derive(Debug, Parser)]
@@ -22,6 +26,8 @@ struct Cli {
 enum Command {
     /// Starts the gateway: proxy, Admin API, status API
     Start(Box<options::Start>),
+    Traces(Box<traces::Traces>),
+    Demo(demo::Demo),
     /// Works with declarative configuration files
     Config(config::Args),
 }
@@ -31,6 +37,10 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Start(options) => start::run(*options, &mut stdout()),
+        Command::Traces(traces) => {
+            traces.run(&mut BufWriter::new(stdout()), Terminal::stdout()).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Demo(demo) => demo.run(&mut stdout(), Terminal::stdout()).map(|()| ExitCode::SUCCESS),
         Command::Config(args) => config::run(&args, &mut stdout()),
     };
     result.unwrap_or_else(|error| {

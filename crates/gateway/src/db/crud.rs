@@ -1,5 +1,7 @@
 //! Reading and writing single entities, by id or name.
 
+use std::ops::Bound;
+
 use ai_tracing_config::{Invalid, Stamp};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -22,9 +24,9 @@ impl From<Invalid> for DbError {
     }
 }
 
-/// The entity that a parent's field refers to: `/routes/{route}/service`.
+/// A field that refers to another entity: `/routes/{route}/service`.
 #[derive(Clone, Copy, Debug)]
-pub struct Child<'a> {
+pub struct Reference<'a> {
     /// Kind of the entity that has the field.
     pub of: Kind,
     /// Its id or name.
@@ -42,7 +44,9 @@ impl Db {
     /// Entities that `keep` lets through, a page at a time.
     pub fn list(&self, kind: Kind, paging: &Paging, keep: impl Fn(&Value) -> bool) -> Page {
         let tables = self.tables();
-        let entries = tables.all(kind).iter().filter(|(_, doc)| keep(doc));
+        let after = paging.after.as_ref().map_or("", |(id, _)| id);
+        let entries = tables.all(kind).range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+        let entries = entries.filter(|(_, doc)| keep(doc));
         paging.page(entries.map(|(id, doc)| ((id.clone(), 0), doc.clone())))
     }
 
@@ -104,20 +108,21 @@ impl Db {
         })
     }
 
-    /// Puts an entity in the place of the one that `child` refers to, or adds it and makes `child` refer to it.
-    /// `None`: there is no such `child`.
-    pub fn upsert_child(&self, child: Child<'_>, input: Value) -> Result<Option<Value>, DbError> {
+    /// Puts an entity in the place of the one that a field refers to, or adds it and makes the field refer to it.
+    /// `None`: there is no entity with such a field.
+    pub fn upsert_referred(&self, field: Reference<'_>, input: Value) -> Result<Option<Value>, DbError> {
+        let Reference { of, key, to } = field;
         self.change(|tables| {
-            let Some(owner) = find(tables, child.of, child.key).cloned() else { return Ok(None) };
-            let existing = reference(&owner, child.to).map(str::to_owned);
+            let Some(owner) = find(tables, of, key).cloned() else { return Ok(None) };
+            let existing = reference(&owner, to).map(str::to_owned);
             let key = existing.clone().unwrap_or_else(new_id);
-            let doc = self.replacement(tables, child.to, &key, input)?;
-            self.writable("create or update", child.to, Some(&key))?;
-            tables.put(child.to, doc.clone()).map_err(Refusal::from)?;
+            let doc = self.replacement(tables, to, &key, input)?;
+            self.writable("create or update", to, Some(&key))?;
+            tables.put(to, doc.clone()).map_err(Refusal::from)?;
             if existing.is_none() {
-                let patch = json!({ child.to.singular(): { "id": id_of(&doc) } });
-                let owner = child.of.schema().update_stamped(&owner, patch, self.now())?;
-                tables.put(child.of, owner).map_err(Refusal::from)?;
+                let patch = json!({ to.singular(): { "id": id_of(&doc) } });
+                let owner = of.schema().update_stamped(&owner, patch, self.now())?;
+                tables.put(of, owner).map_err(Refusal::from)?;
             }
             Ok(Some(doc))
         })

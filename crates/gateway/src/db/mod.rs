@@ -24,12 +24,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
-pub use crud::{Child, plugin_names};
+pub use crud::{Reference, plugin_names};
 pub use error::{DbError, Refusal};
 pub use kind::Kind;
 pub use page::{Page, Paging};
 pub use sqlite::OpenError;
-pub use tables::{Tables, text};
+pub use tables::{Tables, id_of, reference, text};
 
 use crate::entity::Entities;
 use sqlite::Sqlite;

@@ -114,6 +114,12 @@ impl Sqlite {
         self.connection.query_row("SELECT count(*) FROM services", [], |_| Ok(())).is_ok()
     }
 
+    /// Runs statements as they are, to break things.
+    #[cfg(test)]
+    pub fn execute(&self, sql: &str) {
+        self.connection.execute_batch(sql).unwrap();
+    }
+
     /// Writes the difference between two configurations, calls `then`, and commits; nothing is written when `then`
     /// refuses.
     pub fn write<E: From<rusqlite::Error>>(

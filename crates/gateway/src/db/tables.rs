@@ -18,6 +18,17 @@ pub struct Tables {
     services: BTreeMap<String, Value>,
     routes: BTreeMap<String, Value>,
     plugins: BTreeMap<String, Value>,
+    /// Ids by what is unique.
+    index: BTreeMap<Unique, String>,
+}
+
+/// What no two entities have in common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Unique {
+    /// The value of the kind's [`Kind::endpoint_key`].
+    Name(Kind, String),
+    /// A plugin's name, and the service and route it stands on.
+    Scope(String, Option<String>, Option<String>),
 }
 
 /// Why an entity does not fit with the others.
@@ -72,7 +83,7 @@ impl Tables {
 
     /// The document with this name (of plugins: this `instance_name`).
     pub fn by_name(&self, kind: Kind, name: &str) -> Option<&Value> {
-        self.all(kind).values().find(|doc| text(doc, kind.endpoint_key()) == Some(name))
+        self.get(kind, self.index.get(&Unique::Name(kind, name.to_owned()))?)
     }
 
     /// Adds an entity whose id must be new.
@@ -93,16 +104,17 @@ impl Tables {
                 return Err(Conflict::Dangling(*parent, to.to_owned()));
             }
         }
-        let key = kind.endpoint_key();
-        let others = || self.all(kind).iter().filter(|(other, _)| **other != id).map(|(_, doc)| doc);
-        if let Some(name) = text(&doc, key)
-            && others().any(|other| text(other, key) == Some(name))
-        {
-            return Err(Conflict::Name(key, name.to_owned()));
+        let uniques = uniques(kind, &doc);
+        for unique in &uniques {
+            if self.index.get(unique).is_some_and(|other| *other != id) {
+                return Err(match unique {
+                    Unique::Name(_, name) => Conflict::Name(kind.endpoint_key(), name.clone()),
+                    Unique::Scope(..) => Conflict::Scope(scope_fields(&doc)),
+                });
+            }
         }
-        if kind == Kind::Plugins && others().any(|other| scope(other) == scope(&doc)) {
-            return Err(Conflict::Scope(scope_fields(&doc)));
-        }
+        self.take(kind, &id);
+        self.index.extend(uniques.into_iter().map(|unique| (unique, id.clone())));
         self.all_mut(kind).insert(id, doc);
         Ok(())
     }
@@ -115,9 +127,21 @@ impl Tables {
             return Err(Conflict::Referenced(kind, child));
         }
         if kind != Kind::Plugins {
-            self.plugins.retain(|_, plugin| !refers(plugin));
+            let plugins = self.plugins.iter().filter(|(_, plugin)| refers(plugin)).map(|(id, _)| id.clone());
+            for plugin in plugins.collect::<Vec<_>>() {
+                self.take(Kind::Plugins, &plugin);
+            }
         }
-        Ok(self.all_mut(kind).remove(id).is_some())
+        Ok(self.take(kind, id))
+    }
+
+    /// Takes an entity out, with what the index knows of it.
+    fn take(&mut self, kind: Kind, id: &str) -> bool {
+        let Some(doc) = self.all_mut(kind).remove(id) else { return false };
+        for unique in uniques(kind, &doc) {
+            self.index.remove(&unique);
+        }
+        true
     }
 
     /// The entities, typed.
@@ -169,11 +193,20 @@ pub fn reference(doc: &Value, parent: Kind) -> Option<&str> {
     doc.get(parent.singular()).and_then(|to| text(to, "id"))
 }
 
-fn scope(plugin: &Value) -> (Option<&str>, Option<&str>, Option<&str>) {
-    (text(plugin, "name"), reference(plugin, Kind::Services), reference(plugin, Kind::Routes))
+fn uniques(kind: Kind, doc: &Value) -> Vec<Unique> {
+    let mut uniques = Vec::new();
+    if let Some(name) = text(doc, kind.endpoint_key()) {
+        uniques.push(Unique::Name(kind, name.to_owned()));
+    }
+    if kind == Kind::Plugins {
+        let on = |parent| reference(doc, parent).map(str::to_owned);
+        let name = text(doc, "name").unwrap_or_default().to_owned();
+        uniques.push(Unique::Scope(name, on(Kind::Services), on(Kind::Routes)));
+    }
+    uniques
 }
 
-/// What is unique about a plugin, in Kong's fields.
+/// A plugin's scope in Kong's fields.
 fn scope_fields(plugin: &Value) -> Value {
     let field = |name| plugin.get(name).cloned().unwrap_or(Value::Null);
     json!({ "consumer": null, "name": field("name"), "route": field("route"), "service": field("service") })
@@ -211,6 +244,21 @@ mod tests {
         let scope = json!({ "consumer": null, "name": "ai-tracing", "route": null, "service": { "id": "s1" } });
         assert_eq!(again, Err(Conflict::Scope(scope)));
         assert_eq!(tables.put(Kind::Plugins, plugin("p2", Some("s1"), None)), Ok(()), "replacing itself");
+    }
+
+    #[test]
+    fn a_name_that_is_given_up_is_free() {
+        let mut tables = tables();
+        tables.put(Kind::Services, json!({ "id": "s1", "name": "renamed" })).unwrap();
+        assert_eq!(tables.by_name(Kind::Services, "ai"), None);
+        tables.put(Kind::Services, json!({ "id": "s2", "name": "ai" })).unwrap();
+        assert_eq!(tables.by_name(Kind::Services, "ai").map(id_of), Some("s2"));
+        tables.remove(Kind::Services, "s2").unwrap();
+        tables.insert(Kind::Services, json!({ "id": "s3", "name": "ai" })).unwrap();
+        let (before, mut after) = (tables.clone(), tables);
+        let taken = after.put(Kind::Services, json!({ "id": "s3", "name": "renamed" }));
+        assert_eq!(taken, Err(Conflict::Name("name", "renamed".into())));
+        assert_eq!(after, before, "a refused change is none");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use ai_tracing_config::Invalid;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A step from a value to one inside it.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,11 +27,8 @@ pub struct Errors {
 impl Errors {
     /// The document as a whole cannot be read.
     pub fn unreadable(why: impl Into<String>) -> Self {
-        let mut errors = Self::default();
-        errors.add(&vec![Step::Field("error".to_owned())], why);
-        // People need no path for this one.
-        errors.lines = errors.lines.into_iter().map(|line| line.replacen("error: ", "", 1)).collect();
-        errors
+        let why = why.into();
+        Self { fields: json!({ "error": why }), lines: vec![why] }
     }
 
     /// Adds one violation.

@@ -1,0 +1,49 @@
+# The commands of this project; `make` lists them.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET)/debug/ai-tracing
+PYTHON := target/venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test lint unit docs-check e2e bench deny
+
+help: ## List the commands
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+demo: ## Build, start everything with a simulated LLM, send calls, show their traces (no keys, no network)
+	@scripts/bootstrap.sh build
+	cargo build --quiet --bin ai-tracing
+	@$(BIN) demo $(ARGS)
+
+build: ## Build the optimised binary: target/release/ai-tracing
+	@scripts/bootstrap.sh build
+	cargo build --release --bin ai-tracing
+
+test: ## Install what is needed, then check format, lints, unit and end-to-end tests
+	@scripts/bootstrap.sh test
+	@$(MAKE) --no-print-directory lint unit docs-check e2e
+
+# Cheapest first. `unit` builds every target of the workspace once, so that the binary of the end-to-end tests and the
+# unit tests share one set of features and nothing is compiled twice.
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+unit:
+	cargo build --workspace --all-targets --quiet
+	cargo test --workspace --quiet
+
+docs-check:
+	$(TARGET)/debug/xtask docs --check
+	$(TARGET)/debug/xtask layers
+
+e2e: ## End-to-end tests alone (after `make test` has built everything once); ARGS='-k name' picks some
+	@scripts/bootstrap.sh test
+	$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e $(ARGS)
+
+bench: ## Measure against nginx and a direct connection, write docs/performance.md
+	@scripts/bootstrap.sh bench
+	python3 bench/run.py $(ARGS)
+
+deny: ## Check licences, sources and banned crates with cargo-deny (installed on first use, which takes minutes)
+	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny
+	cargo deny --all-features check bans licenses sources

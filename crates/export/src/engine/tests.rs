@@ -1,0 +1,233 @@
+//! The engine as its hosts use it: real threads, destinations that tell over channels.
+
+use std::sync::mpsc;
+
+use serde_json::json;
+
+use super::*;
+use crate::exporter::{BatchLimits, Delivery, EncodeError};
+use crate::testing;
+
+/// Tells every record it is sent; may hold on to a request for ever.
+struct Telling {
+    told: mpsc::Sender<String>,
+    answer: Option<Delivery>,
+}
+
+impl Exporter for Telling {
+    type Payload = Vec<String>;
+
+    fn name(&self) -> &'static str {
+        "telling"
+    }
+
+    fn limits(&self) -> BatchLimits {
+        // A batch is never full and never due: only a flush sends it.
+        BatchLimits { max_records: 1000, max_bytes: usize::MAX, max_delay: Duration::from_secs(3600) }
+    }
+
+    fn encode(&self, records: &[Arc<CallRecord>]) -> Result<Vec<String>, EncodeError> {
+        Ok(records.iter().map(|record| record.id.clone()).collect())
+    }
+
+    async fn send(&self, ids: &Vec<String>) -> Delivery {
+        ids.iter().for_each(|id| self.told.send(id.clone()).unwrap());
+        match &self.answer {
+            Some(answer) => answer.clone(),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The same, but every record leaves at once.
+struct Prompt(Telling);
+
+impl Exporter for Prompt {
+    type Payload = Vec<String>;
+
+    fn name(&self) -> &'static str {
+        "prompt"
+    }
+
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { max_delay: Duration::ZERO, ..self.0.limits() }
+    }
+
+    fn encode(&self, records: &[Arc<CallRecord>]) -> Result<Vec<String>, EncodeError> {
+        self.0.encode(records)
+    }
+
+    async fn send(&self, ids: &Vec<String>) -> Delivery {
+        self.0.send(ids).await
+    }
+}
+
+fn telling(answer: Option<Delivery>) -> (Telling, mpsc::Receiver<String>) {
+    let (told, hears) = mpsc::channel();
+    (Telling { told, answer }, hears)
+}
+
+fn engine() -> Engine {
+    Engine::start(Options::default(), Vec::new()).unwrap()
+}
+
+fn tracer() -> Arc<Tracer> {
+    Arc::new(Tracer::without_destinations())
+}
+
+/// Long enough for any machine; a test that waits for so long has failed.
+const LONG: Duration = Duration::from_secs(20);
+
+fn config(values: serde_json::Value) -> AiTracing {
+    let mut config = AiTracing::default_value();
+    for (key, value) in values.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    AiTracing::from_value(&config).unwrap()
+}
+
+fn langfuse(secret: &str) -> AiTracing {
+    config(json!({
+        "langfuse_enabled": true, "langfuse_public_key": "pk-lf-1", "langfuse_secret_key": secret,
+        "langfuse_endpoint": "http://127.0.0.1:9/api/public/ingestion",
+    }))
+}
+
+#[test]
+fn a_call_reaches_every_destination_by_itself() {
+    let engine = engine();
+    let (one, hears_one) = telling(Some(Delivery::Accepted));
+    let (two, hears_two) = telling(Some(Delivery::Accepted));
+    engine.always(Prompt(one), QueueOptions::default());
+    engine.always(Prompt(two), QueueOptions::default());
+    for _ in 0..3 {
+        // Each of them may find the engine asleep or awake.
+        engine.sink().offer(testing::finished(b"{}"), &tracer());
+        hears_one.recv_timeout(LONG).unwrap();
+        hears_two.recv_timeout(LONG).unwrap();
+    }
+    assert_eq!(engine.stats().records, 3);
+    engine.shutdown(LONG);
+}
+
+#[test]
+fn a_destination_that_hangs_holds_up_no_other() {
+    let engine = engine();
+    let (dead, hears_dead) = telling(None);
+    let (live, hears_live) = telling(Some(Delivery::Accepted));
+    engine.always(Prompt(dead), QueueOptions::default());
+    engine.always(Prompt(live), QueueOptions::default());
+    for _ in 0..3 {
+        engine.sink().offer(testing::finished(b"{}"), &tracer());
+        hears_live.recv_timeout(LONG).unwrap();
+    }
+    hears_dead.recv_timeout(LONG).unwrap();
+    let report = engine.shutdown(Duration::from_millis(50));
+    assert_eq!(report.left, 3, "what the dead one did not take is told");
+}
+
+#[test]
+fn a_shutdown_delivers_what_waits() {
+    let engine = engine();
+    let (lazy, hears) = telling(Some(Delivery::Accepted));
+    engine.always(lazy, QueueOptions::default());
+    let sink = engine.sink();
+    (0..500).for_each(|_| sink.offer(testing::finished(b"{}"), &tracer()));
+    let report = engine.shutdown(LONG);
+    assert_eq!(report, ShutdownReport { delivered: 500, left: 0 });
+    assert_eq!(hears.iter().count(), 500);
+    sink.offer(testing::finished(b"{}"), &tracer());
+    assert_eq!(sink.stats().dropped_closed, 1);
+}
+
+#[test]
+fn a_shutdown_without_time_counts_what_is_left() {
+    let engine = engine();
+    let (lazy, _hears) = telling(None);
+    engine.always(lazy, QueueOptions::default());
+    (0..5).for_each(|_| engine.sink().offer(testing::finished(b"{}"), &tracer()));
+    assert_eq!(engine.shutdown(Duration::ZERO), ShutdownReport { delivered: 0, left: 5 });
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_a_destination_that_fails() {
+    let engine = engine();
+    let (failing, hears) = telling(Some(Delivery::Retry { after: Some(LONG), why: "no".into() }));
+    engine.always(failing, QueueOptions::default());
+    engine.sink().offer(testing::finished(b"{}"), &tracer());
+    assert_eq!(engine.shutdown(LONG * 100), ShutdownReport { delivered: 0, left: 1 });
+    assert_eq!(hears.iter().count(), 1, "one attempt");
+}
+
+#[test]
+fn a_defect_costs_one_trace() {
+    struct Defect;
+    impl Observer for Defect {
+        fn observe(&self, record: &Arc<CallRecord>, _tracer: &Tracer) {
+            assert!(record.id.is_empty(), "a defect");
+        }
+    }
+    let engine = Engine::start(Options::default(), vec![Box::new(Defect)]).unwrap();
+    let (lazy, hears) = telling(Some(Delivery::Accepted));
+    engine.always(lazy, QueueOptions::default());
+    (0..2).for_each(|_| engine.sink().offer(testing::finished(b"{}"), &tracer()));
+    engine.shutdown(LONG);
+    assert_eq!(hears.iter().count(), 2);
+    assert_eq!(guarded(|| -> u8 { panic!("while reading") }), None);
+}
+
+#[test]
+fn sampling_counts_what_it_leaves_out() {
+    let engine = engine();
+    let (lazy, hears) = telling(Some(Delivery::Accepted));
+    engine.always(lazy, QueueOptions::default());
+    let none = engine.tracer(&config(json!({"sampling_ratio": 0.0})), &|_| None).unwrap();
+    let shared = Arc::clone(&engine.shared);
+    engine.sink().offer(testing::finished(b"{}"), &none);
+    engine.sink().offer(testing::finished(b"{}"), &tracer());
+    engine.shutdown(LONG);
+    assert_eq!((shared.stats().sampled_out, hears.iter().count()), (1, 1));
+}
+
+#[test]
+fn destinations_are_shared_by_what_they_are_made_of_and_end_with_their_last_user() {
+    let engine = engine();
+    let none = |_: &str| None;
+    let a = engine.tracer(&langfuse("sk-lf-1"), &none).unwrap();
+    let b = engine.tracer(&AiTracing { environment: "staging".into(), ..langfuse("sk-lf-1") }, &none).unwrap();
+    let other_key = engine.tracer(&langfuse("sk-lf-2"), &none).unwrap();
+    let mut other_api = langfuse("sk-lf-1");
+    other_api.langfuse_api = ai_tracing_config::ai_tracing::LangfuseApi::Otlp;
+    let other_api = engine.tracer(&other_api, &none).unwrap();
+    assert!(Arc::ptr_eq(&a.destinations()[0], &b.destinations()[0]));
+    assert!(!Arc::ptr_eq(&a.destinations()[0], &other_key.destinations()[0]));
+    assert!(!Arc::ptr_eq(&a.destinations()[0], &other_api.destinations()[0]));
+    assert_eq!(engine.stats().destinations.len(), 3);
+    assert_eq!(engine.stats().destinations[0].name, "langfuse http://127.0.0.1:9");
+
+    drop((a, other_key, other_api));
+    let c = engine.tracer(&langfuse("sk-lf-1"), &none).unwrap();
+    assert!(Arc::ptr_eq(&c.destinations()[0], &b.destinations()[0]), "still open: b holds it");
+    let mode = b.destinations()[0].0.mode();
+    drop((b, c));
+    assert_eq!(*mode.borrow(), Mode::Close);
+    engine.shutdown(LONG);
+}
+
+#[test]
+fn errors_name_the_parameter_and_never_its_value() {
+    let engine = engine();
+    let none = |_: &str| None;
+    let error = |config: &AiTracing| engine.tracer(config, &none).err().unwrap();
+    let mut no_key = langfuse("sk-lf-1");
+    no_key.langfuse_secret_key = None;
+    assert_eq!(error(&no_key).to_string(), "langfuse_secret_key: required when langfuse_enabled is true");
+    let reference = langfuse("{vault://env/LANGFUSE_SECRET}");
+    assert_eq!(error(&reference).to_string(), "langfuse_secret_key: environment variable LANGFUSE_SECRET is not set");
+    assert!(engine.tracer(&reference, &|name| (name == "LANGFUSE_SECRET").then(|| "sk".into())).is_ok());
+    let broken = AiTracing { langfuse_endpoint: "https://sk-lf-1@example.com".into(), ..langfuse("sk-lf-1") };
+    let error = error(&broken);
+    assert_eq!(error.path, "langfuse_endpoint");
+    assert!(!error.to_string().contains("sk-lf-1"), "{error}");
+    engine.shutdown(LONG);
+}

@@ -1,0 +1,183 @@
+//! What Langfuse's answers mean. Pure: status, headers and body in, a verdict out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+use crate::exporter::Delivery;
+use crate::http::Answer;
+
+/// What a v4 server says of every event that its batch API no longer takes.
+const NOT_ACCEPTED: &str = "event type not accepted";
+/// How much of a body goes into the log.
+const EXCERPT: usize = 200;
+
+/// What an answer means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Delivery(Delivery),
+    /// This server does not have this API, or no longer takes traces by it.
+    OtherApi {
+        why: String,
+    },
+}
+
+/// An answer of the OTLP API. Its 200 says nothing more in its body.
+pub(super) fn otlp(answer: &Answer, now: OffsetDateTime) -> Verdict {
+    if answer.status.is_success() && !is_web_page(&answer.headers) {
+        return Verdict::Delivery(Delivery::Accepted);
+    }
+    other(answer, now)
+}
+
+/// An answer of the batch API; `events` tells which record an event belongs to, of `records` in all.
+pub(super) fn ingestion(
+    answer: &Answer,
+    events: &HashMap<String, usize>,
+    records: usize,
+    now: OffsetDateTime,
+) -> Verdict {
+    if !answer.status.is_success() || is_web_page(&answer.headers) {
+        return other(answer, now);
+    }
+    let Ok(report) = serde_json::from_slice::<Report>(&answer.body) else {
+        return retry(None, format!("an unreadable answer ({}): {}", answer.status.as_u16(), excerpt(&answer.body)));
+    };
+    if let Some(event) = report.errors.iter().find(|event| event.says_not_accepted()) {
+        return Verdict::OtherApi { why: format!("the batch API takes no traces: {}", event.reason()) };
+    }
+    per_record(&report, events, records)
+}
+
+/// A record is taken when each of its events was, refused when one was refused for good, else worth another try.
+fn per_record(report: &Report, events: &HashMap<String, usize>, records: usize) -> Verdict {
+    let mut rejected: BTreeMap<usize, String> = BTreeMap::new();
+    let mut missing: HashMap<&str, usize> = events.iter().map(|(id, index)| (id.as_str(), *index)).collect();
+    for success in &report.successes {
+        missing.remove(success.id.as_str());
+    }
+    for error in report.errors.iter().filter(|error| !is_passing(error.status)) {
+        if let Some(index) = missing.remove(error.id.as_str()) {
+            rejected.entry(index).or_insert_with(|| error.reason());
+        }
+    }
+    // What is left was put off, or not mentioned at all.
+    let mut retry: Vec<usize> = missing.into_values().filter(|index| !rejected.contains_key(index)).collect();
+    retry.sort_unstable();
+    retry.dedup();
+    if rejected.is_empty() && retry.is_empty() {
+        return Verdict::Delivery(Delivery::Accepted);
+    }
+    if retry.len() == records {
+        let why = report.errors.first().map_or_else(|| "the answer names no event".into(), Entry::reason);
+        return self::retry(None, why);
+    }
+    Verdict::Delivery(Delivery::Partial { rejected: rejected.into_iter().collect(), retry })
+}
+
+/// What both APIs share: everything but success.
+fn other(answer: &Answer, now: OffsetDateTime) -> Verdict {
+    let status = answer.status;
+    let after = retry_after(&answer.headers, now);
+    let said = match excerpt(&answer.body) {
+        said if said.is_empty() => format!("HTTP {}", status.as_u16()),
+        said => format!("HTTP {}: {said}", status.as_u16()),
+    };
+    match status.as_u16() {
+        200..=299 => retry(after, format!("HTTP {} with a web page: check langfuse_endpoint", status.as_u16())),
+        300..=399 => {
+            let to = answer.headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("elsewhere");
+            // A query may hold anything.
+            let to = to.split('?').next().unwrap_or_default();
+            retry(after, format!("HTTP {} to {to}: check langfuse_endpoint", status.as_u16()))
+        }
+        400 | 422 | 413 => Verdict::Delivery(Delivery::Split { why: said }),
+        401 | 403 => {
+            let code = status.as_u16();
+            retry(after, format!("HTTP {code}: check langfuse_public_key, langfuse_secret_key and langfuse_endpoint"))
+        }
+        404 | 405 | 410 => Verdict::OtherApi { why: format!("HTTP {}: no such API", status.as_u16()) },
+        408 | 425 | 429 => retry(after, said),
+        500.. => retry(after, said),
+        _ => Verdict::Delivery(Delivery::Fatal { why: said }),
+    }
+}
+
+fn retry(after: Option<Duration>, why: String) -> Verdict {
+    // A wait of 0 is our own sign for "at once".
+    Verdict::Delivery(Delivery::Retry { after: after.filter(|after| !after.is_zero()), why })
+}
+
+/// `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds.ceil()).ok();
+    }
+    let date = OffsetDateTime::parse(value, &Rfc2822).ok()?;
+    Duration::try_from(date - now).ok()
+}
+
+fn is_web_page(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| value.starts_with("text/html"))
+}
+
+/// One line of a body.
+fn excerpt(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body.get(..4 * EXCERPT).unwrap_or(body));
+    if text.trim_start().starts_with('<') {
+        return String::new();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).take(EXCERPT).collect()
+}
+
+/// Whether a status says "not now" instead of "never".
+fn is_passing(status: u16) -> bool {
+    status >= 500 || matches!(status, 408 | 425 | 429) || StatusCode::from_u16(status).is_err()
+}
+
+/// The batch API's answer.
+#[derive(Deserialize)]
+struct Report {
+    successes: Vec<Entry>,
+    errors: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    id: String,
+    #[serde(default)]
+    status: u16,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    error: Value,
+}
+
+impl Entry {
+    fn says_not_accepted(&self) -> bool {
+        let error = match &self.error {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let says = |text: &str| text.to_lowercase().contains(NOT_ACCEPTED);
+        self.message.as_deref().is_some_and(says) || says(&error)
+    }
+
+    fn reason(&self) -> String {
+        let error = match &self.error {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        };
+        let said: Vec<String> = self.message.clone().into_iter().chain(error).collect();
+        format!("HTTP {} for an event: {}", self.status, excerpt(said.join(": ").as_bytes()))
+    }
+}

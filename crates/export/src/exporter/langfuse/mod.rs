@@ -1,0 +1,292 @@
+//! Langfuse: traces by OTLP, or by the batch API where a server has no OTLP.
+//!
+//! In `auto` the exporter begins with OTLP and remembers what worked: a 404 makes it use the batch API, and a batch
+//! API that no longer takes traces (v4) makes it use OTLP. After a change it asks the worker to encode anew, at once.
+//! Both encodings of a record carry the same ids, so a change on the way duplicates nothing.
+
+mod answer;
+mod clean;
+mod config;
+mod content;
+mod endpoint;
+mod environment;
+mod ids;
+mod ingestion;
+mod metadata;
+mod otlp;
+mod proto;
+mod shape;
+mod usage;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use ai_tracing_config::ai_tracing::{LangfuseApi, LangfuseObservations};
+use ai_tracing_core::record::CallRecord;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
+use time::OffsetDateTime;
+
+pub(crate) use config::Config;
+
+use self::answer::Verdict;
+use self::shape::Trace;
+use super::{BatchLimits, Delivery, EncodeError, Exporter};
+use crate::http::{Answer, Client};
+use crate::tracer::TracerError;
+
+/// Largest OTLP request, before compression. A single record may be larger: the server decides.
+const MAX_OTLP: usize = 4_000_000;
+/// Largest request to the batch API, which takes no compression.
+const MAX_INGESTION: usize = 3_500_000;
+/// How often `full` sends a record's content: on the root, the prompt and the completion.
+const COPIES: usize = 3;
+
+/// The exporter of one Langfuse project.
+pub(crate) struct Langfuse {
+    config: Config,
+    client: Client,
+    authorization: HeaderValue,
+    otlp: Uri,
+    ingestion: Uri,
+    /// The API in use; changes only in `auto`.
+    api: AtomicApi,
+    /// The API that was logged as the one in use.
+    announced: AtomicApi,
+}
+
+/// One of the two APIs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Api {
+    Otlp,
+    Ingestion,
+}
+
+/// One encoded request.
+pub(crate) struct Payload {
+    api: Api,
+    body: Bytes,
+    records: usize,
+    /// Larger than one request may be: not to be sent, but cut.
+    oversize: Option<usize>,
+    /// The batch API's event ids, and the record that each belongs to.
+    events: HashMap<String, usize>,
+}
+
+impl Langfuse {
+    pub fn new(config: Config, client: Client) -> Result<Self, TracerError> {
+        let token = STANDARD.encode(format!("{}:{}", config.public_key, config.secret_key));
+        let mut authorization = HeaderValue::try_from(format!("Basic {token}"))
+            .map_err(|_| TracerError::new("langfuse_public_key", "cannot be sent in a header"))?;
+        authorization.set_sensitive(true);
+        let uri = |path: &str| {
+            Uri::try_from(format!("{}{path}", config.base))
+                .map_err(|_| TracerError::new("langfuse_endpoint", "is no address that can be requested"))
+        };
+        let first = match config.api {
+            LangfuseApi::Auto | LangfuseApi::Otlp => Api::Otlp,
+            LangfuseApi::Ingestion => Api::Ingestion,
+        };
+        Ok(Self {
+            otlp: uri(endpoint::OTLP)?,
+            ingestion: uri(endpoint::INGESTION)?,
+            api: AtomicApi::new(Some(first)),
+            announced: AtomicApi::new(None),
+            authorization,
+            client,
+            config,
+        })
+    }
+
+    fn request(&self, payload: &Payload) -> Result<Request<Full<Bytes>>, http::Error> {
+        let json = HeaderValue::from_static("application/json");
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .header(AUTHORIZATION, self.authorization.clone())
+            .header(USER_AGENT, crate::http::USER_AGENT)
+            .header(HeaderName::from_static("x-langfuse-sdk-name"), "ai-tracing")
+            .header(HeaderName::from_static("x-langfuse-sdk-version"), env!("CARGO_PKG_VERSION"));
+        request = match payload.api {
+            Api::Ingestion => request.uri(self.ingestion.clone()).header(CONTENT_TYPE, json),
+            Api::Otlp => request
+                .uri(self.otlp.clone())
+                .header(CONTENT_TYPE, "application/x-protobuf")
+                .header(CONTENT_ENCODING, "gzip")
+                .header(HeaderName::from_static("x-langfuse-ingestion-version"), "4"),
+        };
+        request.body(Full::new(payload.body.clone()))
+    }
+
+    /// Turns an answer into a delivery, and changes the API where that is what it takes.
+    fn judge(&self, payload: &Payload, answer: &Answer) -> Delivery {
+        let now = OffsetDateTime::now_utc();
+        let verdict = match payload.api {
+            Api::Otlp => answer::otlp(answer, now),
+            Api::Ingestion => answer::ingestion(answer, &payload.events, payload.records, now),
+        };
+        match verdict {
+            Verdict::OtherApi { why } => self.change(payload.api, &why),
+            Verdict::Delivery(delivery) => {
+                if matches!(delivery, Delivery::Accepted | Delivery::Partial { .. }) {
+                    self.announce(payload.api);
+                }
+                delivery
+            }
+        }
+    }
+
+    fn change(&self, from: Api, why: &str) -> Delivery {
+        if self.config.api != LangfuseApi::Auto {
+            return Delivery::Retry { after: None, why: format!("{why}: check langfuse_endpoint and langfuse_api") };
+        }
+        self.api.set(match from {
+            Api::Otlp => Api::Ingestion,
+            Api::Ingestion => Api::Otlp,
+        });
+        // Where neither API is found, the worker soon stops doing this at once.
+        Delivery::Retry { after: Some(Duration::ZERO), why: format!("{why}: check langfuse_endpoint") }
+    }
+
+    /// A server that repeats the credentials in its answer must not bring them into the log.
+    fn without_secrets(&self, mut answer: Answer) -> Answer {
+        let token = self.authorization.to_str().unwrap_or_default().trim_start_matches("Basic ");
+        for secret in [self.config.secret_key.as_str(), token] {
+            let body = String::from_utf8_lossy(&answer.body);
+            if !secret.is_empty() && body.contains(secret) {
+                answer.body = body.replace(secret, "[hidden]").into();
+            }
+        }
+        answer
+    }
+
+    /// Logs which API is used, once for each change.
+    fn announce(&self, api: Api) {
+        if self.announced.get() != Some(api) {
+            self.announced.set(api);
+            let name = match api {
+                Api::Otlp => "OTLP",
+                Api::Ingestion => "the batch API",
+            };
+            tracing::info!("AI Tracing: Langfuse at {} takes traces by {name}", self.config.base);
+        }
+    }
+}
+
+impl Exporter for Langfuse {
+    type Payload = Payload;
+
+    fn name(&self) -> &'static str {
+        "langfuse"
+    }
+
+    fn label(&self) -> String {
+        format!("langfuse {}", self.config.base)
+    }
+
+    fn limits(&self) -> BatchLimits {
+        let copies = match self.config.observations {
+            LangfuseObservations::Full => COPIES,
+            LangfuseObservations::Compact => 1,
+        };
+        BatchLimits {
+            max_records: self.config.max_batch_size,
+            max_bytes: MAX_INGESTION / copies,
+            max_delay: self.config.max_coalescing_delay,
+        }
+    }
+
+    fn encode(&self, records: &[Arc<CallRecord>]) -> Result<Payload, EncodeError> {
+        encode(records, self.config.observations, self.api.get().unwrap_or(Api::Otlp))
+    }
+
+    async fn send(&self, payload: &Payload) -> Delivery {
+        if let Some(bytes) = payload.oversize {
+            return Delivery::Split { why: format!("{bytes} bytes are more than one request takes") };
+        }
+        let request = match self.request(payload) {
+            Ok(request) => request,
+            Err(error) => return Delivery::Fatal { why: format!("no request could be made: {error}") },
+        };
+        match self.client.send(request, self.config.timeout).await {
+            Ok(answer) => self.judge(payload, &self.without_secrets(answer)),
+            Err(error) => Delivery::Retry { after: None, why: error.to_string() },
+        }
+    }
+}
+
+/// What would be sent for `records`, whole: by OTLP (protobuf, not compressed) and by the batch API (JSON). For looking
+/// at payloads with other parsers.
+///
+/// # Errors
+/// When the records have no JSON form.
+pub fn payloads(
+    records: &[Arc<CallRecord>],
+    observations: LangfuseObservations,
+) -> Result<(Vec<u8>, Vec<u8>), EncodeError> {
+    let traces = || records.iter().map(|record| Trace::of(record, observations));
+    let batch = ingestion::encode(&records.iter().zip(traces()).collect::<Vec<_>>());
+    let batch = batch.map_err(|error| EncodeError(error.to_string()))?;
+    Ok((otlp::encode(&traces().collect::<Vec<_>>()), batch.body))
+}
+
+fn encode(records: &[Arc<CallRecord>], observations: LangfuseObservations, api: Api) -> Result<Payload, EncodeError> {
+    let traces = records.iter().map(|record| Trace::of(record, observations));
+    let (body, events, max) = match api {
+        Api::Otlp => (otlp::encode(&traces.collect::<Vec<_>>()), HashMap::new(), MAX_OTLP),
+        Api::Ingestion => {
+            let traces: Vec<_> = records.iter().zip(traces).collect();
+            let batch = ingestion::encode(&traces).map_err(|error| EncodeError(error.to_string()))?;
+            (batch.body, batch.events, MAX_INGESTION)
+        }
+    };
+    let oversize = Some(body.len()).filter(|bytes| *bytes > max && records.len() > 1);
+    let body = match (api, oversize) {
+        (_, Some(_)) => Bytes::new(),
+        (Api::Otlp, None) => gzip(&body).map_err(|error| EncodeError(error.to_string()))?.into(),
+        (Api::Ingestion, None) => body.into(),
+    };
+    Ok(Payload { api, body, records: records.len(), oversize, events })
+}
+
+fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
+/// An [`Api`] that may change, or be none yet.
+struct AtomicApi(AtomicU8);
+
+impl AtomicApi {
+    fn new(api: Option<Api>) -> Self {
+        Self(AtomicU8::new(code(api)))
+    }
+
+    fn get(&self) -> Option<Api> {
+        [Api::Otlp, Api::Ingestion].into_iter().find(|api| code(Some(*api)) == self.0.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, api: Api) {
+        self.0.store(code(Some(api)), Ordering::Relaxed);
+    }
+}
+
+fn code(api: Option<Api>) -> u8 {
+    match api {
+        None => 0,
+        Some(Api::Otlp) => 1,
+        Some(Api::Ingestion) => 2,
+    }
+}

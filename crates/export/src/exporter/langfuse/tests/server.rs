@@ -1,0 +1,341 @@
+//! The exporter against a server on a local port that plays Langfuse.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ai_tracing_config::ai_tracing::{LangfuseApi, LangfuseObservations};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::super::{Config, Langfuse, MAX_INGESTION, endpoint};
+use super::calls;
+use crate::destination::{Destination, Mode, QueueOptions};
+use crate::exporter::{Delivery, Exporter};
+use crate::http::{Client, MAX_ANSWER};
+use crate::testing;
+use crate::worker;
+
+/// What a request gets.
+enum Reply {
+    /// Status and body.
+    Says(u16, String),
+    /// The batch API's report of success for everything in the request.
+    TakesAll,
+    /// Nothing, ever.
+    Hangs,
+}
+
+struct Seen {
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// A Langfuse that answers from a list, in order; after its end with `otherwise`.
+#[derive(Clone)]
+struct Server {
+    address: SocketAddr,
+    replies: Arc<Mutex<VecDeque<Reply>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Server {
+    async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            replies: Arc::new(Mutex::new(replies.into_iter().collect())),
+            seen: Arc::default(),
+        };
+        let accepting = server.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let server = accepting.clone();
+                let service = service_fn(move |request| server.clone().answer(request));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        server
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let path = head.uri.path().to_owned();
+        self.seen.lock().unwrap().push(Seen { path: path.clone(), headers: head.headers, body: body.clone() });
+        let reply = self.replies.lock().unwrap().pop_front();
+        let (status, body) = match reply {
+            Some(Reply::Hangs) => std::future::pending().await,
+            Some(Reply::Says(status, body)) => (status, body),
+            None if path.ends_with(endpoint::OTLP) => (200, "{}".into()),
+            Some(Reply::TakesAll) | None => (207, report(&body)),
+        };
+        Ok(Response::builder().status(status).body(Full::from(body)).unwrap())
+    }
+
+    fn config(&self, api: LangfuseApi) -> Config {
+        Config {
+            base: format!("http://{}", self.address),
+            public_key: "pk-lf-1".into(),
+            secret_key: "sk-lf-1".into(),
+            api,
+            observations: LangfuseObservations::Full,
+            timeout: Duration::from_secs(5),
+            max_batch_size: 200,
+            max_coalescing_delay: Duration::from_secs(1),
+            queue: QueueOptions {
+                initial_retry_delay: Duration::from_millis(1),
+                max_retry_delay: Duration::from_millis(2),
+                ..QueueOptions::default()
+            },
+        }
+    }
+
+    fn exporter(&self, api: LangfuseApi) -> Langfuse {
+        Langfuse::new(self.config(api), Client::new().unwrap()).unwrap()
+    }
+
+    /// The API that each request used.
+    fn apis(&self) -> Vec<&'static str> {
+        let seen = self.seen.lock().unwrap();
+        seen.iter().map(|request| if request.path.ends_with(endpoint::OTLP) { "otlp" } else { "batch" }).collect()
+    }
+}
+
+/// All events of a batch, taken.
+fn report(batch: &[u8]) -> String {
+    let batch: Value = serde_json::from_slice(batch).unwrap();
+    let successes: Value =
+        batch["batch"].as_array().unwrap().iter().map(|event| json!({"id": event["id"], "status": 201})).collect();
+    json!({"successes": successes, "errors": []}).to_string()
+}
+
+fn not_accepted() -> Reply {
+    let error = json!({"id": "x", "status": 400, "message": "Event type not accepted"});
+    Reply::Says(207, json!({"successes": [], "errors": [error]}).to_string())
+}
+
+async fn once(exporter: &Langfuse) -> Delivery {
+    exporter.send(&exporter.encode(&calls()).unwrap()).await
+}
+
+const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+
+fn retry_after(delivery: &Delivery) -> Option<Option<Duration>> {
+    if let Delivery::Retry { after, .. } = delivery { Some(*after) } else { None }
+}
+
+#[tokio::test]
+async fn otlp_requests_say_who_they_are() {
+    let server = Server::start([]).await;
+    let exporter = server.exporter(LangfuseApi::Auto);
+    assert_eq!(once(&exporter).await, Delivery::Accepted);
+    let seen = server.seen.lock().unwrap();
+    let request = &seen[0];
+    assert_eq!(request.path, "/api/public/otel/v1/traces");
+    let version = env!("CARGO_PKG_VERSION");
+    for (name, value) in [
+        ("content-type", "application/x-protobuf"),
+        ("content-encoding", "gzip"),
+        ("x-langfuse-ingestion-version", "4"),
+        ("x-langfuse-sdk-name", "ai-tracing"),
+        ("x-langfuse-sdk-version", version),
+        ("user-agent", &format!("ai-tracing/{version}")),
+        // base64 of pk-lf-1:sk-lf-1
+        ("authorization", "Basic cGstbGYtMTpzay1sZi0x"),
+    ] {
+        assert_eq!(request.headers.get(name).unwrap(), value, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn batch_requests_are_plain_json() {
+    let server = Server::start([]).await;
+    let exporter = server.exporter(LangfuseApi::Ingestion);
+    assert_eq!(once(&exporter).await, Delivery::Accepted);
+    let seen = server.seen.lock().unwrap();
+    assert_eq!(seen[0].path, "/api/public/ingestion");
+    assert_eq!(seen[0].headers.get("content-type").unwrap(), "application/json");
+    assert!(seen[0].headers.get("content-encoding").is_none());
+    let batch: Value = serde_json::from_slice(&seen[0].body).unwrap();
+    assert_eq!(batch["batch"].as_array().unwrap().len(), 4 * calls().len());
+}
+
+#[tokio::test]
+async fn auto_uses_the_batch_api_where_there_is_no_otlp_and_remembers() {
+    let server = Server::start([Reply::Says(404, "<!DOCTYPE html>".into())]).await;
+    let exporter = server.exporter(LangfuseApi::Auto);
+    assert_eq!(retry_after(&once(&exporter).await), Some(AT_ONCE));
+    assert_eq!(once(&exporter).await, Delivery::Accepted);
+    assert_eq!(once(&exporter).await, Delivery::Accepted);
+    assert_eq!(server.apis(), ["otlp", "batch", "batch"]);
+}
+
+#[tokio::test]
+async fn auto_goes_back_to_otlp_when_the_batch_api_takes_no_traces_any_more() {
+    let server = Server::start([Reply::Says(404, String::new()), Reply::TakesAll, not_accepted()]).await;
+    let exporter = server.exporter(LangfuseApi::Auto);
+    assert_eq!(retry_after(&once(&exporter).await), Some(AT_ONCE));
+    assert_eq!(once(&exporter).await, Delivery::Accepted);
+    assert_eq!(retry_after(&once(&exporter).await), Some(AT_ONCE));
+    assert_eq!(once(&exporter).await, Delivery::Accepted);
+    assert_eq!(server.apis(), ["otlp", "batch", "batch", "otlp"]);
+}
+
+#[tokio::test]
+async fn a_pinned_api_stays() {
+    let server =
+        Server::start([Reply::Says(404, String::new()), Reply::Says(200, String::new()), not_accepted()]).await;
+    for (api, name) in [(LangfuseApi::Otlp, "otlp"), (LangfuseApi::Ingestion, "batch")] {
+        let exporter = server.exporter(api);
+        let delivery = once(&exporter).await;
+        let Delivery::Retry { after: None, why } = delivery else { panic!("{delivery:?}") };
+        assert!(why.ends_with("check langfuse_endpoint and langfuse_api"), "{why}");
+        assert_eq!(once(&exporter).await, Delivery::Accepted);
+        assert_eq!(server.apis().last(), Some(&name));
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_either_api_is_not_asked_without_pause() {
+    let gone = (0..200).map(|_| Reply::Says(404, String::new()));
+    let server = Server::start(gone).await;
+    let config = server.config(LangfuseApi::Auto);
+    let queue = QueueOptions { max_retry_time: Duration::ZERO, ..config.queue };
+    let destination = Arc::new(Destination::new("langfuse".into(), 200, &queue));
+    destination.offer(&testing::record("a"), 1);
+    destination.set_mode(Mode::Close);
+    let exporter = Langfuse::new(config, Client::new().unwrap()).unwrap();
+    worker::run(exporter, Arc::clone(&destination), queue.retry(), 1).await;
+    assert_eq!(server.apis(), ["otlp", "batch", "otlp"], "two changes at once, then it counts as failing");
+    assert_eq!(destination.stats().dropped.expired, 1);
+    assert_eq!(destination.stats().failing.as_deref(), Some("HTTP 404: no such API: check langfuse_endpoint"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_is_left_after_the_timeout() {
+    let server = Server::start([Reply::Hangs]).await;
+    let exporter = server.exporter(LangfuseApi::Auto);
+    let payload = exporter.encode(&calls()).unwrap();
+    let start = tokio::time::Instant::now();
+    let delivery = exporter.send(&payload).await;
+    assert_eq!(delivery, Delivery::Retry { after: None, why: "no answer within 5000 ms".into() });
+    assert_eq!(start.elapsed().as_secs(), 5);
+}
+
+#[tokio::test]
+async fn nobody_listening_is_worth_another_try() {
+    let server = Server::start([]).await;
+    // A port that was free a moment ago and has no listener.
+    let free = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
+    let config = Config { base: format!("http://{free}"), ..server.config(LangfuseApi::Auto) };
+    let exporter = Langfuse::new(config, Client::new().unwrap()).unwrap();
+    let delivery = once(&exporter).await;
+    let Delivery::Retry { after: None, why } = delivery else { panic!("{delivery:?}") };
+    assert!(why.starts_with("no connection: "), "{why}");
+}
+
+#[tokio::test]
+async fn a_huge_answer_is_not_read_to_its_end() {
+    let server = Server::start([Reply::Says(500, "x".repeat(3 * MAX_ANSWER))]).await;
+    let delivery = once(&server.exporter(LangfuseApi::Auto)).await;
+    let Delivery::Retry { why, .. } = delivery else { panic!("{delivery:?}") };
+    assert!(why.starts_with("HTTP 500: xxx") && why.len() < 300);
+}
+
+#[tokio::test]
+async fn a_batch_too_large_for_one_request_is_cut_before_it_is_sent() {
+    let server = Server::start([]).await;
+    let mut record = testing::minimal("a");
+    record["request"]["messages"] = json!([{"role": "user", "content": "x".repeat(600_000)}]);
+    let records = vec![testing::from_json(record); 4];
+    for api in [LangfuseApi::Otlp, LangfuseApi::Ingestion] {
+        let exporter = server.exporter(api);
+        assert!(matches!(exporter.send(&exporter.encode(&records).unwrap()).await, Delivery::Split { .. }));
+        assert_eq!(exporter.send(&exporter.encode(&records[..1]).unwrap()).await, Delivery::Accepted);
+    }
+    assert_eq!(server.apis(), ["otlp", "batch"], "what was too large was never sent");
+}
+
+#[tokio::test]
+async fn large_content_is_sent_once() {
+    let server = Server::start([]).await;
+    let mut record = testing::minimal("a");
+    record["request"]["messages"] = json!([{"role": "user", "content": "x".repeat(2_000_000)}]);
+    let exporter = server.exporter(LangfuseApi::Ingestion);
+    assert_eq!(exporter.send(&exporter.encode(&[testing::from_json(record)]).unwrap()).await, Delivery::Accepted);
+    let seen = server.seen.lock().unwrap();
+    assert!(seen[0].body.len() < MAX_INGESTION, "{}", seen[0].body.len());
+    let batch: Value = serde_json::from_slice(&seen[0].body).unwrap();
+    let with_input: Vec<_> = batch["batch"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|event| event["body"].get("input").is_some())
+        .map(|event| event["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(with_input, ["generation-create"]);
+}
+
+#[tokio::test]
+async fn a_poisonous_record_costs_itself_only() {
+    let bad = || Reply::Says(400, r#"{"error":"no"}"#.into());
+    // 8 records: all, the first four, the first two, the first one.
+    let server = Server::start([bad(), bad(), bad(), bad()]).await;
+    let config = server.config(LangfuseApi::Otlp);
+    let destination = Arc::new(Destination::new("langfuse".into(), 200, &config.queue));
+    calls().iter().for_each(|record| destination.offer(record, 1));
+    destination.set_mode(Mode::Close);
+    let exporter = Langfuse::new(config.clone(), Client::new().unwrap()).unwrap();
+    worker::run(exporter, Arc::clone(&destination), config.queue.retry(), 1).await;
+    let stats = destination.stats();
+    assert_eq!((stats.delivered, stats.dropped.rejected, stats.requests), (7, 1, 7));
+}
+
+#[tokio::test]
+async fn the_same_bytes_go_out_again_after_a_failure() {
+    let server = Server::start([Reply::Says(500, String::new()), Reply::Says(429, String::new())]).await;
+    let config = server.config(LangfuseApi::Auto);
+    let destination = Arc::new(Destination::new("langfuse".into(), 200, &config.queue));
+    calls().iter().for_each(|record| destination.offer(record, 1));
+    destination.set_mode(Mode::Close);
+    let exporter = Langfuse::new(config.clone(), Client::new().unwrap()).unwrap();
+    worker::run(exporter, Arc::clone(&destination), config.queue.retry(), 1).await;
+    let seen = server.seen.lock().unwrap();
+    assert_eq!((seen.len(), destination.stats().delivered), (3, 8));
+    assert!(seen[0].body == seen[1].body && seen[1].body == seen[2].body);
+}
+
+#[tokio::test]
+async fn secrets_stand_in_no_name_and_no_reason() {
+    // A server that repeats the key and the header, wherever it can.
+    let said = "sk-lf-1 and Basic cGstbGYtMTpzay1sZi0x";
+    // Cut within the key, were it still there.
+    let cut = format!("{}sk-lf-1", "x".repeat(196));
+    let event = json!({"id": "x", "status": 400, "message": said});
+    let in_report = json!({"successes": [], "errors": [event]}).to_string();
+    let replies =
+        [(401, said.to_owned()), (500, said.to_owned()), (400, said.to_owned()), (402, said.to_owned()), (503, cut)];
+    let server = Server::start(replies.into_iter().map(|(status, body)| Reply::Says(status, body))).await;
+    let exporter = server.exporter(LangfuseApi::Otlp);
+    let mut told = exporter.label();
+    for _ in 0..5 {
+        told += &format!("{:?}", once(&exporter).await);
+    }
+    server.replies.lock().unwrap().push_back(Reply::Says(207, in_report));
+    told += &format!("{:?}", once(&server.exporter(LangfuseApi::Ingestion)).await);
+    assert!(!told.contains("sk-l") && !told.contains("cGstbGYtMTpzay1sZi0x"), "{told}");
+    assert_eq!(told.matches("[hidden] and Basic [hidden]").count(), 4, "{told}");
+}

@@ -1,0 +1,107 @@
+//! The exporters' HTTP client: one connection pool on the engine's thread, one deadline over a whole exchange, bounded
+//! answers.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::crypto::aws_lc_rs;
+
+/// What is read of an answer's body; the rest is left unread.
+pub(crate) const MAX_ANSWER: usize = 1 << 20;
+
+/// How we name ourselves.
+pub(crate) const USER_AGENT: &str = concat!("ai-tracing/", env!("CARGO_PKG_VERSION"));
+
+/// Node.js servers close idle connections after five seconds; leaving first avoids writing into a closing one.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// Sends requests. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub(crate) struct Client(Pool<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+/// An answer, its body cut at [`MAX_ANSWER`].
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// No answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    #[error("no answer within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    #[error("no connection: {0}")]
+    Connect(String),
+    #[error("the exchange broke off: {0}")]
+    Broken(String),
+}
+
+impl Client {
+    /// Trusts the operating system's root certificates, or the built-in ones where it has none.
+    pub fn new() -> Result<Self, rustls::Error> {
+        let builder = HttpsConnectorBuilder::new();
+        let tls = match builder.with_provider_and_native_roots(aws_lc_rs::default_provider()) {
+            Ok(tls) => tls,
+            Err(error) => {
+                tracing::debug!("AI Tracing: no root certificates of the system ({error}), using the built-in ones");
+                HttpsConnectorBuilder::new().with_provider_and_webpki_roots(aws_lc_rs::default_provider())?
+            }
+        };
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
+        let pool = Pool::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(2)
+            .build(connector);
+        Ok(Self(pool))
+    }
+
+    /// Sends a request and reads its answer, all within `timeout`.
+    pub async fn send(&self, request: Request<Full<Bytes>>, timeout: Duration) -> Result<Answer, NoAnswer> {
+        match tokio::time::timeout(timeout, self.exchange(request)).await {
+            Ok(result) => result,
+            Err(_) => Err(NoAnswer::Timeout(timeout)),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, NoAnswer> {
+        let response = self.0.request(request).await.map_err(|error| {
+            let causes = causes(&error);
+            if error.is_connect() { NoAnswer::Connect(causes) } else { NoAnswer::Broken(causes) }
+        })?;
+        let (head, mut body) = response.into_parts();
+        let mut read = BytesMut::new();
+        while read.len() < MAX_ANSWER {
+            let Some(frame) = body.frame().await else { break };
+            let frame = frame.map_err(|error| NoAnswer::Broken(causes(&error)))?;
+            if let Some(data) = frame.data_ref() {
+                read.extend_from_slice(data.get(..MAX_ANSWER - read.len()).unwrap_or(data));
+            }
+        }
+        Ok(Answer { status: head.status, headers: head.headers, body: read.freeze() })
+    }
+}
+
+/// The innermost causes say what happened; the outer errors only say where.
+fn causes(error: &dyn Error) -> String {
+    let mut texts = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
+    }
+    texts.dedup();
+    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
+}

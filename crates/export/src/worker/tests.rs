@@ -1,0 +1,284 @@
+//! The worker against a destination that answers by script, on a paused clock.
+
+use std::sync::Mutex;
+
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::destination::QueueOptions;
+use crate::exporter::EncodeError;
+use crate::testing;
+
+const DELAY: Duration = Duration::from_secs(1);
+
+/// When an attempt began, since the start, and what it carried.
+type Attempts = Arc<Mutex<Vec<(Duration, Vec<String>)>>>;
+
+/// Answers an attempt, told by its number and the ids in it.
+type Script = Box<dyn Fn(usize, &[String]) -> Delivery + Send + Sync>;
+
+struct Scripted {
+    script: Script,
+    attempts: Attempts,
+    start: Instant,
+    max_records: usize,
+    takes: Duration,
+}
+
+impl Exporter for Scripted {
+    type Payload = Vec<String>;
+
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { max_records: self.max_records, max_bytes: usize::MAX, max_delay: DELAY }
+    }
+
+    fn encode(&self, records: &[Arc<CallRecord>]) -> Result<Vec<String>, EncodeError> {
+        let ids: Vec<_> = records.iter().map(|record| record.id.clone()).collect();
+        assert!(!ids.contains(&"panics".to_owned()), "an encoder's defect");
+        if ids.contains(&"unencodable".to_owned()) { Err(EncodeError("no".into())) } else { Ok(ids) }
+    }
+
+    async fn send(&self, ids: &Vec<String>) -> Delivery {
+        let attempt = {
+            let mut attempts = self.attempts.lock().unwrap();
+            attempts.push((self.start.elapsed(), ids.clone()));
+            attempts.len()
+        };
+        tokio::time::sleep(self.takes).await;
+        (self.script)(attempt, ids)
+    }
+}
+
+struct Bench {
+    destination: Arc<Destination>,
+    attempts: Attempts,
+    worker: JoinHandle<()>,
+}
+
+const OPTIONS: QueueOptions = QueueOptions {
+    max_entries: 100,
+    max_bytes: usize::MAX,
+    max_retry_time: Duration::from_secs(60),
+    initial_retry_delay: Duration::from_secs(1),
+    max_retry_delay: Duration::from_secs(10),
+};
+
+fn bench(max_records: usize, script: impl Fn(usize, &[String]) -> Delivery + Send + Sync + 'static) -> Bench {
+    slow_bench(max_records, Duration::ZERO, script)
+}
+
+fn slow_bench(
+    max_records: usize,
+    takes: Duration,
+    script: impl Fn(usize, &[String]) -> Delivery + Send + Sync + 'static,
+) -> Bench {
+    let attempts = Attempts::default();
+    let exporter = Scripted {
+        script: Box::new(script),
+        attempts: Arc::clone(&attempts),
+        start: Instant::now(),
+        max_records,
+        takes,
+    };
+    let destination = Arc::new(Destination::new("scripted".into(), max_records, &OPTIONS));
+    let worker = tokio::spawn(run(exporter, Arc::clone(&destination), OPTIONS.retry(), 1));
+    Bench { destination, attempts, worker }
+}
+
+impl Bench {
+    fn offer(&self, ids: &[&str]) {
+        ids.iter().for_each(|id| self.destination.offer(&testing::record(id), 100));
+    }
+
+    /// Nothing more comes: waits until everything is delivered or dropped.
+    async fn close(self) -> (Vec<(Duration, Vec<String>)>, crate::DestinationStats) {
+        self.end(Mode::Close).await
+    }
+
+    async fn end(self, mode: Mode) -> (Vec<(Duration, Vec<String>)>, crate::DestinationStats) {
+        self.destination.set_mode(mode);
+        self.worker.await.unwrap();
+        (std::mem::take(&mut *self.attempts.lock().unwrap()), self.destination.stats())
+    }
+}
+
+fn ids(attempts: &[(Duration, Vec<String>)]) -> Vec<String> {
+    attempts.iter().map(|(_, ids)| ids.join(",")).collect()
+}
+
+fn refused(after: Option<Duration>) -> Delivery {
+    Delivery::Retry { after, why: "no connection".into() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_leaves_when_it_is_full_or_has_waited_long_enough() {
+    let bench = bench(3, |_, _| Delivery::Accepted);
+    bench.offer(&["a", "b", "c", "d"]);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    bench.offer(&["e"]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    bench.offer(&["f"]);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!(ids(&attempts), ["a,b,c", "d,e", "f"]);
+    let at: Vec<_> = attempts.iter().map(|(at, _)| at.as_millis()).collect();
+    assert_eq!(at, [0, 1000, 2500], "full at once; after the delay; at once when closing");
+    assert_eq!((stats.offered, stats.delivered, stats.waiting, stats.requests), (6, 6, 0, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_destination_gets_the_same_batch_until_it_takes_it() {
+    let bench = bench(2, |attempt, _| if attempt < 5 { refused(None) } else { Delivery::Accepted });
+    bench.offer(&["a", "b", "c"]);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(bench.destination.stats().failing.as_deref(), Some("no connection"));
+    let (attempts, stats) = bench.close().await;
+    assert_eq!(ids(&attempts), ["a,b", "a,b", "a,b", "a,b", "a,b", "c"]);
+    for (pair, ceiling) in attempts.windows(2).zip([1, 2, 4, 8]) {
+        assert!(pair[1].0 - pair[0].0 <= Duration::from_secs(ceiling), "{attempts:?}");
+    }
+    assert!(attempts[4].0 > Duration::from_secs(1), "there are pauses: {attempts:?}");
+    assert_eq!((stats.delivered, stats.dropped.total(), stats.retries, stats.failing), (3, 0, 4, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_delivered_in_time_is_given_up_and_the_next_has_its_own_time() {
+    let bench = bench(1, |_, _| refused(None));
+    bench.offer(&["a", "b"]);
+    let (attempts, stats) = bench.close().await;
+    let last_a = attempts.iter().filter(|(_, ids)| ids == &["a"]).map(|(at, _)| *at).max().unwrap();
+    let first_b = attempts.iter().filter(|(_, ids)| ids == &["b"]).map(|(at, _)| *at).min().unwrap();
+    assert!((60..=70).contains(&last_a.as_secs()), "{last_a:?}");
+    assert!(first_b >= last_a && attempts.len() > 10);
+    assert_eq!((stats.dropped.expired, stats.delivered, stats.waiting), (2, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_honoured() {
+    let bench =
+        bench(1, |attempt, _| if attempt == 1 { refused(Some(Duration::from_secs(42))) } else { Delivery::Accepted });
+    bench.offer(&["a"]);
+    let (attempts, _) = bench.close().await;
+    assert_eq!((attempts[1].0 - attempts[0].0).as_secs(), 42);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_at_once_is_at_once_but_not_for_ever() {
+    let bench = bench(1, |attempt, _| if attempt < 6 { refused(Some(Duration::ZERO)) } else { Delivery::Accepted });
+    bench.offer(&["a"]);
+    let (attempts, stats) = bench.close().await;
+    let at: Vec<_> = attempts.iter().map(|(at, _)| *at).collect();
+    assert!(at[0] == at[1] && at[1] == at[2], "{at:?}");
+    assert!(at[5] > at[2], "after {MAX_IMMEDIATE} of them there are pauses: {at:?}");
+    assert_eq!(stats.delivered, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_part_worth_it_is_tried_again() {
+    let bench = bench(4, |attempt, _| match attempt {
+        1 => Delivery::Partial {
+            rejected: vec![(1, "bad".into()), (1, "twice".into()), (9, "no such".into())],
+            retry: vec![1, 3],
+        },
+        _ => Delivery::Accepted,
+    });
+    bench.offer(&["a", "b", "c", "d"]);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!(ids(&attempts), ["a,b,c,d", "d"]);
+    assert_eq!((stats.delivered, stats.dropped.rejected, stats.waiting), (3, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn splitting_isolates_the_record_at_fault() {
+    let bench = bench(8, |_, ids| {
+        if ids.iter().any(|id| id == "poison") {
+            Delivery::Split { why: "HTTP 400".into() }
+        } else {
+            Delivery::Accepted
+        }
+    });
+    bench.offer(&["a", "b", "c", "d", "e", "poison", "g", "h"]);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!(ids(&attempts), ["a,b,c,d,e,poison,g,h", "a,b,c,d", "e,poison,g,h", "e,poison", "e", "poison", "g,h"]);
+    assert_eq!((stats.delivered, stats.dropped.rejected), (7, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_for_good_is_dropped() {
+    let bench = bench(2, |_, _| Delivery::Fatal { why: "HTTP 415".into() });
+    bench.offer(&["a", "b"]);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!((attempts.len(), stats.dropped.rejected, stats.waiting), (1, 2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_encoded_costs_no_other() {
+    let bench = bench(4, |_, _| Delivery::Accepted);
+    bench.offer(&["a", "unencodable", "panics", "d"]);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!(ids(&attempts), ["a", "d"]);
+    assert_eq!((stats.delivered, stats.dropped.unencodable), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_destination_keeps_the_newest() {
+    let bench = bench(10, |attempt, _| if attempt < 4 { refused(None) } else { Delivery::Accepted });
+    for n in 0..250 {
+        bench.offer(&[&n.to_string()]);
+        tokio::task::yield_now().await;
+    }
+    let (attempts, stats) = bench.close().await;
+    assert_eq!((stats.offered, stats.delivered, stats.dropped.overflow), (250, 110, 140), "one batch and a full queue");
+    assert_eq!(attempts.last().unwrap().1.last().unwrap(), "249");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_sends_everything_at_once() {
+    let bench = bench(2, |_, _| Delivery::Accepted);
+    bench.offer(&["a", "b", "c"]);
+    let (attempts, stats) = bench.end(Mode::Flush).await;
+    assert_eq!(ids(&attempts), ["a,b", "c"]);
+    assert!(attempts.iter().all(|(at, _)| at.is_zero()));
+    assert_eq!((stats.delivered, stats.waiting), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_cuts_a_pause_short_tries_once_and_leaves_the_rest_counted() {
+    let bench = bench(2, |_, _| refused(Some(Duration::from_secs(100))));
+    bench.offer(&["a", "b", "c", "d"]);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let (attempts, stats) = bench.end(Mode::Flush).await;
+    assert_eq!(ids(&attempts), ["a,b", "a,b"]);
+    assert_eq!(attempts[1].0.as_secs(), 5);
+    assert_eq!((stats.delivered, stats.dropped.total(), stats.waiting), (0, 0, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_under_way_when_a_flush_begins_gets_one_more() {
+    let bench = slow_bench(1, Duration::from_secs(2), |attempt, _| match attempt {
+        1 => refused(None),
+        _ => Delivery::Accepted,
+    });
+    bench.offer(&["a"]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (attempts, stats) = bench.end(Mode::Flush).await;
+    assert_eq!((attempts.len(), stats.delivered), (2, 1));
+}
+
+#[test]
+fn the_log_hears_of_a_failure_when_it_begins_each_minute_and_when_it_ends() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let mut health = Health::default();
+    assert_eq!(health.recovered(at(0)), None, "nothing had failed");
+    assert_eq!(health.failed(at(1)), Some(1));
+    assert_eq!((health.failed(at(2)), health.failed(at(60))), (None, None));
+    assert_eq!(health.failed(at(61)), Some(3));
+    assert_eq!(health.recovered(at(70)), Some(69));
+    assert_eq!(health.recovered(at(71)), None);
+    assert_eq!((health.failed(at(72)), health.recovered(at(73))), (None, None), "not another pair within the minute");
+    assert_eq!(health.failed(at(130)), Some(2));
+}

@@ -1,0 +1,256 @@
+//! `ai-tracing traces`: what the local store holds, as a table, as JSON lines, or one call in full.
+
+mod list;
+mod parse;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use ai_tracing_core::time::At;
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::calls::query::{Filter, Found, Reader};
+use crate::term::Terminal;
+
+pub use list::{COLUMNS, Listing};
+pub use show::write_call;
+
+/// How often `--follow` looks for new calls.
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+
+/// List the traced calls, or show one.
+///
+/// Lists like a log: the newest call stands last, times are UTC. Works while the gateway runs and when it does not.
+/// `-` is unknown, `~` before token counts says that they are estimated. On a narrow terminal the least needed columns
+/// are left out and named below the table; a pipe gets them all.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Traces {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    list: List,
+    /// Directory of the gateway's data.
+    #[arg(long, global = true, env = "AI_TRACING_DATA_DIR", default_value_os_t = super::default_data_dir(), value_name = "DIR")]
+    data_dir: PathBuf,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Show everything about one call, or about all calls of one trace.
+    Show(Show),
+}
+
+#[derive(Args, Debug)]
+struct List {
+    /// Show at most this many calls, the newest.
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
+    limit: usize,
+    /// Go on printing calls as they are stored.
+    #[arg(short, long)]
+    follow: bool,
+    /// `table` for people; `jsonl`: one record a line, as docs/record.md describes it.
+    #[arg(long, value_enum, default_value_t = ListFormat::Table, value_name = "FORMAT")]
+    format: ListFormat,
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ListFormat {
+    Table,
+    Jsonl,
+}
+
+/// Each option narrows the list.
+#[derive(Args, Debug)]
+struct FilterArgs {
+    /// Only calls that failed in any way: HTTP status, an error in the answer, or an early end.
+    #[arg(long)]
+    errors: bool,
+    /// User id.
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+    /// Session id.
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// Chat id.
+    #[arg(long, value_name = "ID")]
+    chat: Option<String>,
+    /// Model, as requested or as answered; `*` stands for any characters.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// Provider, such as `openai`.
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// Name of the service.
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// Name of the route, or the path.
+    #[arg(long, value_name = "NAME")]
+    route: Option<String>,
+    /// HTTP status: `429`, `5xx`, or `400-499`.
+    #[arg(long, value_name = "STATUS", value_parser = parse::status)]
+    status: Option<(u16, u16)>,
+    /// Began at this time or later: `90s`, `15m`, `1h`, `7d` ago, a date, or an RFC 3339 time.
+    #[arg(long, value_name = "TIME", value_parser = parse::moment)]
+    since: Option<parse::Moment>,
+    /// Began before this time, given as for --since.
+    #[arg(long, value_name = "TIME", value_parser = parse::moment)]
+    until: Option<parse::Moment>,
+    /// Took longer than this: `800ms`, `2s`, `1m`.
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    slower_than: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+struct Show {
+    /// Id of a call, a trace id, or the beginning of either (the table's TRACE column).
+    id: String,
+    /// `text` for people; `json`: the record as docs/record.md describes it.
+    #[arg(long, value_enum, default_value_t = ShowFormat::Text, value_name = "FORMAT")]
+    format: ShowFormat,
+    /// Cut each text after this many characters.
+    #[arg(long, value_name = "N")]
+    max_text: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ShowFormat {
+    Text,
+    Json,
+}
+
+impl FilterArgs {
+    fn filter(self, now: At) -> Filter {
+        Filter {
+            since: self.since.map(|moment| moment.at(now)),
+            until: self.until.map(|moment| moment.at(now)),
+            user: self.user,
+            session: self.session,
+            chat: self.chat,
+            model: self.model,
+            provider: self.provider,
+            service: self.service,
+            route: self.route,
+            status: self.status,
+            errors: self.errors,
+            slower_than_ms: self.slower_than.map(|duration| duration.as_secs_f64() * 1e3),
+        }
+    }
+}
+
+impl Traces {
+    /// Runs the command. A reader of the output that goes away early (`| head`) is no error.
+    ///
+    /// # Errors
+    /// No store, an unknown id, or an output that cannot be written.
+    pub fn run(self, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
+        match self.write(out, terminal) {
+            Err(error) if is_broken_pipe(&error) => Ok(()),
+            done => done,
+        }
+    }
+
+    fn write(self, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
+        let reader = Reader::open(&self.data_dir)?;
+        match self.command {
+            Some(Command::Show(show)) => show.write(&reader, out, terminal)?,
+            None => self.list.write(&reader, out, terminal)?,
+        }
+        Ok(out.flush()?)
+    }
+}
+
+impl List {
+    fn write(self, reader: &Reader, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
+        let filter = self.filter.filter(now());
+        // Asked first: what is stored while the list is read comes with the following, once.
+        let mut position = reader.position()?;
+        let mut calls = reader.list(&filter, None, self.limit)?.calls;
+        calls.retain(|call| position.covers(call));
+        calls.reverse();
+        let listing = (self.format == ListFormat::Table).then(|| Listing::new(&calls, now(), self.follow, terminal));
+        if let Some(listing) = &listing {
+            listing.write_head(out)?;
+        }
+        loop {
+            for call in &calls {
+                match &listing {
+                    Some(listing) => listing.write_call(out, call, now())?,
+                    None => write_json_line(reader, call.seq, out, terminal)?,
+                }
+            }
+            if !self.follow {
+                break;
+            }
+            out.flush()?;
+            calls = reader.follow(&mut position, &filter)?;
+            if calls.is_empty() {
+                std::thread::sleep(FOLLOW_EVERY);
+            }
+        }
+        if let Some(listing) = &listing {
+            listing.write_foot(out)?;
+        }
+        Ok(())
+    }
+}
+
+impl Show {
+    fn write(self, reader: &Reader, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
+        let calls = match reader.find(&self.id)? {
+            Found::Calls(calls) => calls,
+            Found::Nothing => bail!("no call or trace with the id {}", crate::term::text::line(&self.id)),
+            Found::Ambiguous(calls) => {
+                let ids: Vec<_> =
+                    calls.iter().map(|call| format!("\n  {} (trace {})", call.id, call.trace_id)).collect();
+                bail!("several calls begin with {}, such as:{}", crate::term::text::line(&self.id), ids.concat())
+            }
+        };
+        for (index, call) in calls.iter().enumerate() {
+            let Some(json) = reader.record(call.seq)? else { continue };
+            match self.format {
+                ShowFormat::Json => {
+                    let value: serde_json::Value = serde_json::from_str(&json)?;
+                    let pretty = serde_json::to_string_pretty(&value)?;
+                    writeln!(out, "{}", shown_json(&pretty, terminal))?;
+                }
+                ShowFormat::Text => {
+                    if index > 0 {
+                        writeln!(out)?;
+                    }
+                    write_call(out, &serde_json::from_str(&json)?, self.max_text, terminal)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The record as it was stored.
+fn write_json_line(reader: &Reader, seq: i64, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
+    // Retention may have deleted it since it was listed.
+    if let Some(json) = reader.record(seq)? {
+        writeln!(out, "{}", shown_json(&json, terminal))?;
+    }
+    Ok(())
+}
+
+fn shown_json(json: &str, terminal: Terminal) -> std::borrow::Cow<'_, str> {
+    if terminal.is_terminal { crate::term::text::json(json) } else { json.into() }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn now() -> At {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    At(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Installs what a target of the Makefile needs and the machine lacks; says nothing when all is there.
+#
+#   scripts/bootstrap.sh build | test | bench
+#
+# Expects cargo and python3. Debian packages are installed where apt-get is at hand; elsewhere the missing ones are named.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "bootstrap: $*" >&2
+    exit 1
+}
+
+# need COMMAND PACKAGE: remembers the Debian package of a command that is missing.
+packages=()
+need() {
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null || packages+=("$2")
+}
+
+install_packages() {
+    [ "${#packages[@]}" -gt 0 ] || return 0
+    command -v apt-get >/dev/null || fail "please install: ${packages[*]} (there is no apt-get to do it with)"
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || fail "please install as root: apt-get install ${packages[*]}"
+        as_root=(sudo)
+    fi
+    echo "bootstrap: installing ${packages[*]}"
+    local log
+    log=$(mktemp)
+    # Services such as nginx are wanted as programs, not started by their package.
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq update >"$log" 2>&1 || { tail -n 5 "$log" >&2; fail "apt-get update failed"; }
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq install -y --no-install-recommends "${packages[@]}" >"$log" 2>&1 ||
+        { tail -n 15 "$log" >&2; fail "apt-get install ${packages[*]} failed"; }
+    rm -f "$log"
+}
+
+python_environment() {
+    local wanted
+    wanted=$(sha256sum tests/requirements.txt | cut -d' ' -f1)
+    [ "$(cat target/venv/.requirements 2>/dev/null)" = "$wanted" ] && target/venv/bin/python -c '' 2>/dev/null && return 0
+    echo "bootstrap: making the Python environment target/venv"
+    rm -rf target/venv
+    mkdir -p target
+    python3 -m venv target/venv || fail "python3 -m venv failed"
+    target/venv/bin/pip install --quiet --disable-pip-version-check --no-input -r tests/requirements.txt ||
+        fail "pip could not install tests/requirements.txt"
+    echo "$wanted" >target/venv/.requirements
+}
+
+what=${1:-build}
+command -v cargo >/dev/null || fail "cargo is missing: install Rust (https://rustup.rs)"
+need cc build-essential
+case $what in
+build) ;;
+test)
+    command -v python3 >/dev/null || fail "python3 (3.10 or newer) is missing"
+    need curl curl
+    need jq jq
+    python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+    ;;
+bench)
+    command -v python3 >/dev/null || fail "python3 (3.10 or newer) is missing"
+    need nginx nginx-light
+    need wrk wrk
+    ;;
+*) fail "unknown: $what (build, test or bench)" ;;
+esac
+install_packages
+[ "$what" != test ] || python_environment

@@ -1,0 +1,124 @@
+"""Recorded exchanges go through the gateway: the client's bytes are the upstream's, and the record has their facts.
+
+The project's own fixtures run always. The corpus of recordings (`AI_TRACING_CORPUS`) runs where it is there; which
+fields are equal is decided by the corpus' own comparison, and what is known to differ stands, with its reason, in
+`corpus-allow.txt`.
+"""
+
+import concurrent.futures
+import importlib.util
+
+import pytest
+from facts import assert_facts
+from upstream import CORPUS, ROOT, cut, corpus, fixtures
+
+ALLOW = ROOT / "tests" / "e2e" / "corpus-allow.txt"
+RECORDED = corpus()
+# Formats of one provider that no path gives away: configured, as a user would.
+PROVIDERS = {
+    "api.writer.com": {"name": "writer", "header": "x-recorded-host: api.writer.com", "path": "/v1/chat", "dialect": "openai_chat"},
+}
+SHARE = 0.99
+
+
+@pytest.fixture(scope="module")
+def gateway(start_shared, upstream):
+    made = start_shared()
+    made.serve("replay", upstream.url, plugin={"providers": list(PROVIDERS.values())})
+    return made
+
+
+def same_bytes(gateway, upstream, case, how: str) -> str | None:
+    """Plays a case; what differs between what was sent and what arrived, on either side."""
+    upstream.add(case.id, case.answer(how))
+    reply = gateway.play(case, extra=[("x-recorded-host", case.host)])
+    sent = upstream.seen(case.id)[-1]
+    if (reply.status, reply.body) != (case.status, case.body):
+        return f"{case.id}: {reply.status} with {len(reply.body)} bytes, not {case.status} with {len(case.body)}"
+    if reply.header("content-type") != (case.content_type or None):
+        return f"{case.id}: content-type {reply.header('content-type')!r}, not {case.content_type!r}"
+    if (sent.method, sent.target, sent.body) != (case.method, case.path, case.request_body):
+        return f"{case.id}: the upstream got {sent.method} {sent.target} with other bytes"
+    return None
+
+
+@pytest.mark.parametrize("how", ["whole", "events", "bytes", "odd"])
+@pytest.mark.parametrize("case", fixtures(), ids=lambda case: case.id)
+def test_fixture(gateway, upstream, case, how):
+    """However the answer is cut on the wire: same bytes for the client, same facts in the record."""
+    case.id = f"{case.id}-{how}"
+    assert same_bytes(gateway, upstream, case, how) is None
+    record = gateway.trace(case.id)
+    assert_facts(case.expected, record)
+    timing = record["timing"]
+    if record["stream"] and record["response"]["text"]:
+        assert 0 <= timing["time_to_first_token_ms"] <= timing["total_duration_ms"]
+
+
+def test_cuts_are_cuts():
+    body = "data: é🌍\n\ndata: [DONE]\n\n".encode()
+    for how in ("whole", "events", "bytes", "odd"):
+        assert b"".join(cut(body, how)) == body
+    assert list(cut(body, "events")) == ["data: é🌍\n\n".encode(), b"data: [DONE]\n\n"]
+
+
+def comparison():
+    """The corpus' own comparison, from its folder."""
+    spec = importlib.util.spec_from_file_location("compare", CORPUS / "compare.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def allowed() -> set[tuple[str, str]]:
+    """Differences that are known and explained: lines of `ID FIELD  # reason`."""
+    pairs = set()
+    for line in ALLOW.read_text().splitlines():
+        words = line.split("#")[0].split()
+        if words:
+            assert "#" in line, f"no reason given: {line}"
+            pairs.add((words[0], words[1]))
+    return pairs
+
+
+@pytest.mark.skipif(not RECORDED, reason=f"no corpus in {CORPUS}")
+@pytest.mark.parametrize("how", ["events", "odd"])
+def test_recorded_exchanges(start, upstream, how, capsys):
+    """At least 99 % of the recorded exchanges have every high-confidence field right."""
+    gateway = start()
+    gateway.serve("replay", upstream.url, plugin={"providers": list(PROVIDERS.values())})
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        wrong = [line for line in pool.map(lambda case: same_bytes(gateway, upstream, case, how), RECORDED) if line]
+    assert not wrong, "\n".join(wrong)
+    compare, exempt = comparison(), allowed()
+    # A stop flushes: what was sent is in the store when the process has ended.
+    assert gateway.stop() == 0
+    by_id = {}
+    for record in gateway.records():
+        assert record["context"]["message_id"] not in by_id, f"two records for {record['context']['message_id']}"
+        by_id[record["context"]["message_id"]] = record
+    differing, equal, unused = [], 0, set(exempt)
+    for case in RECORDED:
+        record = by_id.get(case.id, {"detected": False})
+        expected, actual = compare.flat_expected(case.expected), compare.flat_actual(record)
+        # Through a local replay the host says nothing about the provider.
+        expected.pop("provider", None)
+        if case.expected.get("robustness") or expected["detected"] is None:
+            continue
+        missed = [f for f, x in expected.items() if not compare.equal(f, x, actual[f]) and not compare.lowconf(case.expected, f)]
+        for field in missed:
+            unused.discard((case.id, field))
+            unused.discard(("*", field))
+        missed = [f for f in missed if not {(case.id, f), ("*", f)} & exempt]
+        equal += not missed
+        differing += [f"{case.id} {case.host}{case.path} {f}: expected {expected[f]!r}, recorded {actual[f]!r}" for f in missed]
+    counted = sum(1 for c in RECORDED if not c.expected.get("robustness") and c.expected["detected"] is not None)
+    share = equal / counted
+    with capsys.disabled():
+        print(f"\n  corpus ({how}): {equal} of {counted} exchanges ({share:.2%}) with every high-confidence field equal, {len(exempt)} differences allowed")
+    assert share >= SHARE, "\n".join(line[:400] for line in differing[:60])
+    assert not unused, f"no longer needed in {ALLOW.name}: {sorted(unused)}"
+
+
+def test_the_allow_list_gives_reasons():
+    allowed()
