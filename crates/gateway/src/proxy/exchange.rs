@@ -262,3 +262,41 @@ impl Exchange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience =
+        Patience { client: Duration::from_secs(60), write: Duration::from_secs(2), read: Duration::from_secs(3) };
+
+    #[test]
+    fn time_is_charged_to_whoever_is_waited_for() {
+        let exchange = Exchange::untraced(Clock::start());
+        let now = exchange.clock.begun();
+        let table = [
+            (Upload::FromClient(now), 60, Stalled::Client),
+            (Upload::ToUpstream(now), 2, Stalled::Write),
+            (Upload::Done(now), 3, Stalled::Read),
+        ];
+        for (upload, seconds, who) in table {
+            exchange.uploaded(upload);
+            assert_eq!(exchange.deadline(PATIENCE), (now + Duration::from_secs(seconds), who));
+        }
+        // Connecting took a while: nobody is charged for it.
+        let later = now + Duration::from_secs(10);
+        exchange.upstream_started(later);
+        assert_eq!(exchange.deadline(PATIENCE), (later + Duration::from_secs(3), Stalled::Read));
+    }
+
+    #[test]
+    fn an_answer_that_comes_during_the_upload_may_wait_for_it() {
+        let exchange = Exchange::untraced(Clock::start());
+        let now = exchange.clock.begun();
+        let last = now + Duration::from_secs(5);
+        exchange.uploaded(Upload::FromClient(now));
+        assert_eq!(exchange.next_piece_by(PATIENCE, last), (last + Duration::from_secs(60), Stalled::Client));
+        exchange.uploaded(Upload::Done(now));
+        assert_eq!(exchange.next_piece_by(PATIENCE, last), (last + Duration::from_secs(3), Stalled::Read));
+    }
+}

@@ -22,6 +22,8 @@ pub mod path;
 pub mod router;
 pub mod server;
 pub mod tee;
+#[cfg(test)]
+mod tests;
 mod tunnel;
 pub mod upstream;
 

@@ -202,13 +202,14 @@ fn connect_error(error: &(dyn Error + 'static)) -> ConnectError {
         if error.is::<NameError>() {
             return ConnectError::Name;
         }
-        // An I/O error may hold the TLS error without naming it as its source.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = error.downcast_ref::<rustls::Error>().or_else(|| inner.and_then(|inner| inner.downcast_ref()));
-        if let Some(tls) = tls {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             return ConnectError::Tls(tls.to_string());
         }
-        cause = error.source();
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            // What an I/O error wraps is not its source, but itself.
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     ConnectError::Io(error.to_string())
 }
