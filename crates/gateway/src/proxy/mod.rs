@@ -42,7 +42,7 @@ use hyper::body::Incoming;
 use self::attempt::{Answer, Destination};
 use self::clock::Clock;
 use self::exchange::{Budget, Ending, Exchange, Patience};
-use self::failure::Failure;
+use self::failure::{Complaints, Failure};
 use self::headers::{Client, Latencies, Outgoing};
 use self::router::{Key, RouteEntry};
 use self::tee::{RequestBody, ResponseBody};
@@ -64,6 +64,8 @@ pub struct Worker {
     pub budget: Arc<Budget>,
     /// Longest request body; `None`: any.
     pub max_body: Option<u64>,
+    /// Says what is wrong with upstreams.
+    pub complaints: Complaints,
 }
 
 /// The client's side of a connection.
@@ -165,7 +167,7 @@ impl Worker {
             },
             Ok(answer) => answered(answer, ending, attempt::patience(profile), request_id, h2),
             Err(failure) => {
-                tracing::debug!(error = %failure, service = profile.name, "no answer from the upstream");
+                self.complaints.complain(&failure, &profile.name);
                 refuse(&failure, &exchange, request_id)
             }
         }
@@ -241,6 +243,9 @@ fn refuse(failure: &Failure, exchange: &Exchange, request_id: HeaderValue) -> Re
 fn authority(uri: &Uri, parts: &Parts) -> Option<HeaderValue> {
     match uri.authority() {
         Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
+        None if parts.version == Version::HTTP_10 => {
+            Some(parts.headers.get(HOST).cloned().unwrap_or_else(|| HeaderValue::from_static("")))
+        }
         None => parts.headers.get(HOST).filter(|host| !host.is_empty()).cloned(),
     }
 }
