@@ -9,6 +9,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -92,7 +93,11 @@ impl Gateway {
         let document = document.transpose()?;
         let tls = tls(options)?;
 
-        std::fs::create_dir_all(&options.data_dir)
+        // What is kept in it, conversations above all, is nobody else's business.
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&options.data_dir)
             .with_context(|| format!("cannot create {}", options.data_dir.display()))?;
         let store = Store::open(&options.data_dir, Retention::default())
             .with_context(|| format!("cannot open the local store in {}", options.data_dir.display()))?;

@@ -19,6 +19,7 @@ pub mod exchange;
 pub mod failure;
 pub mod headers;
 pub mod path;
+mod patient;
 pub mod router;
 pub mod server;
 pub mod tee;
@@ -50,8 +51,8 @@ use self::upstream::{Pool, Profile};
 use crate::live::Live;
 use crate::plugin::Tracing;
 
-/// How long a client may take between two pieces of its body, and with a request's head: nginx's
-/// `client_body_timeout` and `client_header_timeout`.
+/// How long a client may take between two pieces of its body, with a request's head, and to take what is sent to it:
+/// nginx's `client_body_timeout`, `client_header_timeout` and `send_timeout`.
 pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the calls of one proxy thread share.

@@ -24,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use super::exchange::Budget;
 use super::failure::Complaints;
 use super::headers::Client;
+use super::patient::Patient;
 use super::upstream::{Connector, Pool};
 use super::{CLIENT_TIMEOUT, Connection, Worker};
 use crate::live::Live;
@@ -373,7 +374,7 @@ async fn serve_io<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             Ok::<_, Infallible>(worker.handle(&connection, request).await)
         }
     });
-    let serving = server.serve_connection_with_upgrades(TokioIo::new(io), service);
+    let serving = server.serve_connection_with_upgrades(TokioIo::new(Patient::new(io, CLIENT_TIMEOUT)), service);
     tokio::pin!(serving);
     let result = tokio::select! {
         biased;
