@@ -91,6 +91,9 @@ impl Gateway {
         let environment = |name: &str| std::env::var(name).ok();
         let document = options.upstream.as_deref().map(|upstream| options::document(upstream, &environment));
         let document = document.transpose()?;
+        if let (Some(_), Some((set, missing))) = (&document, options::half_a_key(&environment)) {
+            tracing::warn!("{set} is set and {} is not: nothing is sent to Langfuse", missing.join(" or "));
+        }
         let tls = tls(options)?;
 
         // What is kept in it, conversations above all, is nobody else's business.
