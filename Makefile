@@ -11,7 +11,7 @@ help: ## List the commands
 
 demo: ## Build, start everything with a simulated LLM, send calls, show their traces (no keys, no network)
 	@scripts/bootstrap.sh build
-	cargo build --quiet --bin ai-tracing
+	cargo build --bin ai-tracing
 	@$(BIN) demo $(ARGS)
 
 build: ## Build the optimised binary: target/release/ai-tracing
@@ -29,7 +29,7 @@ lint:
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 
 unit:
-	cargo build --workspace --all-targets --quiet
+	cargo build --workspace --all-targets
 	cargo test --workspace --quiet
 
 docs-check:

@@ -75,9 +75,17 @@ pub struct Parsed<'a> {
     pub problem: Option<Problem>,
 }
 
-/// Bytes as text: borrowed where they are UTF-8, else with U+FFFD in place of what is not.
+/// Bytes as text: borrowed where they are UTF-8, else with U+FFFD in place of what is not. A character that the end cuts
+/// is left out: that is no bad byte, there is just no more of it.
 pub fn text(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
+    let cut = (1..=3.min(bytes.len())).find_map(|length| {
+        let (whole, last) = bytes.split_at(bytes.len() - length);
+        match std::str::from_utf8(last) {
+            Err(error) if error.valid_up_to() == 0 && error.error_len().is_none() => Some(whole),
+            _ => None,
+        }
+    });
+    String::from_utf8_lossy(cut.unwrap_or(bytes))
 }
 
 /// Reads the first JSON value of `input`. What follows it is an error unless it is white space or NUL.
@@ -528,6 +536,16 @@ mod tests {
         let (value, problem) = read(r#"{"a":1,"b":tru"#);
         assert_eq!((value, problem), (serde_json::json!({"a": 1}), Some(Problem::Truncated)));
         assert_eq!(read(r#"{"a":"x\u00"#).0, serde_json::json!({"a": "x"}));
+    }
+
+    #[test]
+    fn a_character_that_is_cut_is_left_out_and_a_wrong_one_replaced() {
+        for cut in 1..4 {
+            assert_eq!(super::text(&"a😀".as_bytes()[..1 + cut]), "a");
+        }
+        assert_eq!(super::text(b"a\xff"), "a\u{fffd}");
+        assert_eq!(super::text(b"\xe2\x82x"), "\u{fffd}x");
+        assert_eq!(super::text("é".as_bytes()), "é");
     }
 
     #[test]

@@ -26,6 +26,5 @@ mod row;
 mod tests;
 pub mod writer;
 
-pub use exporter::LocalStore;
 pub use retention::Retention;
-pub use writer::{Stats, Store};
+pub use writer::Store;

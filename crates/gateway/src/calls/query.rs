@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ai_tracing_core::time::At;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params_from_iter};
 
 use super::file::{self, FILE_NAME, VERSION};
 use super::row::micros;
@@ -43,7 +43,15 @@ pub enum ReadError {
         /// Its `user_version`.
         found: i64,
     },
-    /// SQLite said no.
+    /// The file cannot be opened, or is no database.
+    #[error("cannot read {path}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A query failed.
     #[error("cannot read the local store: {0}")]
     Sqlite(#[from] rusqlite::Error),
 }
@@ -261,14 +269,17 @@ impl Reader {
         if !path.exists() {
             return Err(ReadError::Missing { path });
         }
-        let connection =
-            Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        match file::version(&connection)? {
-            VERSION => Ok(Self { connection }),
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = Connection::open_with_flags(&path, flags).and_then(|connection| {
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            Ok((file::version(&connection)?, connection))
+        });
+        match opened {
+            Ok((VERSION, connection)) => Ok(Self { connection }),
             // A file without tables: the gateway is making it at this moment, or has never got further.
-            0 => Err(ReadError::Missing { path }),
-            found => Err(ReadError::Version { path, found }),
+            Ok((0, _)) => Err(ReadError::Missing { path }),
+            Ok((found, _)) => Err(ReadError::Version { path, found }),
+            Err(source) => Err(ReadError::Open { path, source }),
         }
     }
 
@@ -372,15 +383,6 @@ impl Reader {
                 Ok(Found::Ambiguous(by_id))
             }
         }
-    }
-
-    /// Number of calls stored.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn count(&self) -> Result<u64, ReadError> {
-        let count = self.connection.query_row("SELECT count(*) FROM calls", params![], |row| row.get::<_, i64>(0))?;
-        Ok(count.unsigned_abs())
     }
 
     fn summaries(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Summary>, ReadError> {

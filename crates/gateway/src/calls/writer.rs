@@ -39,7 +39,6 @@ pub(super) enum Message {
 /// The open store. Dropping it without [`Store::close`] leaves the writer running until the last exporter is gone.
 #[derive(Debug)]
 pub struct Store {
-    path: PathBuf,
     sender: SyncSender<Message>,
     thread: JoinHandle<()>,
     counters: Arc<Counters>,
@@ -64,18 +63,13 @@ impl Store {
         let thread = std::thread::Builder::new()
             .name("local-store".into())
             .spawn(move || writer.run(&messages))
-            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
-        Ok(Self { path, sender, thread, counters })
+            .map_err(|source| OpenError::Io { path, source })?;
+        Ok(Self { sender, thread, counters })
     }
 
     /// The destination to give to the engine.
     pub fn exporter(&self) -> LocalStore {
         LocalStore { sender: self.sender.clone() }
-    }
-
-    /// The database file.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// What the store has done since it was opened.

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::demo;
 use crate::term::Terminal;
 
-/// See it work: starts the gateway with a simulated LLM behind it, sends calls and shows their traces.
+/// Shows everything at work: starts the gateway with a simulated LLM behind it, sends calls and shows their traces.
 ///
 /// Everything listens on free ports of 127.0.0.1 and keeps its data in a temporary directory. No keys and no network
 /// are needed. Fails when a trace is missing or tells something else than what happened.

@@ -17,19 +17,18 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::calls::query::{Filter, Found, Reader};
 use crate::term::Terminal;
 
-pub use list::{COLUMNS, Listing};
+pub use list::Listing;
 pub use show::write_call;
 
 /// How often `--follow` looks for new calls.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 
-/// List the traced calls, or show one.
+/// Lists the traced calls, or shows one.
 ///
 /// Lists like a log: the newest call stands last, times are UTC. Works while the gateway runs and when it does not.
 /// `-` is unknown, `~` before token counts says that they are estimated. On a narrow terminal the least needed columns
 /// are left out and named below the table; a pipe gets them all.
 #[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct Traces {
     #[command(subcommand)]
     command: Option<Command>,
@@ -42,7 +41,7 @@ pub struct Traces {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Show everything about one call, or about all calls of one trace.
+    /// Shows everything about one call, or about all calls of one trace.
     Show(Show),
 }
 
@@ -68,7 +67,7 @@ enum ListFormat {
 }
 
 /// Each option narrows the list.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default, PartialEq)]
 struct FilterArgs {
     /// Only calls that failed in any way: HTTP status, an error in the answer, or an early end.
     #[arg(long)]
@@ -158,6 +157,9 @@ impl Traces {
     }
 
     fn write(self, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
+        if self.command.is_some() && (self.list.follow || self.list.filter != FilterArgs::default()) {
+            bail!("`traces show` takes an id: --follow and filters do not go with it");
+        }
         let reader = Reader::open(&self.data_dir)?;
         match self.command {
             Some(Command::Show(show)) => show.write(&reader, out, terminal)?,

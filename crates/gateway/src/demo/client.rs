@@ -18,8 +18,7 @@ pub struct Client(HyperClient<HttpConnector, Full<Bytes>>);
 
 /// An answer whose body is still coming.
 pub struct Answer {
-    pub status: u16,
-    headers: http::HeaderMap,
+    pub head: http::response::Parts,
     body: Incoming,
 }
 
@@ -50,20 +49,20 @@ impl Client {
         let sent: ResponseFuture = self.0.request(request.body(Full::new(Bytes::from(body)))?);
         let response = bounded(sent).await?.with_context(|| format!("no answer from http://{address}{path}"))?;
         let (head, body) = response.into_parts();
-        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+        Ok(Answer { head, body })
     }
 }
 
 impl Answer {
-    /// A header's value, where it is text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.head.status.as_u16()
     }
 
     /// Reads the body to its end.
     pub async fn all(self) -> Result<Whole> {
         let body = bounded(self.body.collect()).await?.context("the answer broke off")?.to_bytes();
-        Ok(Whole { status: self.status, body })
+        Ok(Whole { status: self.head.status.as_u16(), body })
     }
 
     /// The next piece of the body; `None` at its end.

@@ -78,7 +78,9 @@ async fn serve(stream: TcpStream, pace: Pace) {
 }
 
 async fn answer(request: Request<Incoming>, pace: Pace) -> Result<Response<Timed>, Infallible> {
-    Ok(reply(request).await.map(|pieces| Timed::new(pieces, pace)))
+    let reply = reply(request).await;
+    tokio::time::sleep(pace.first_token).await;
+    Ok(reply.map(|pieces| Timed::new(pieces, pace.next_token)))
 }
 
 async fn reply(request: Request<Incoming>) -> Reply {
@@ -250,16 +252,15 @@ fn respond(status: StatusCode, media_type: Option<&'static str>, pieces: Vec<Str
 struct Timed(mpsc::Receiver<Bytes>);
 
 impl Timed {
-    fn new(pieces: Vec<String>, pace: Pace) -> Self {
+    fn new(pieces: Vec<String>, pause: Duration) -> Self {
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
-            tokio::time::sleep(pace.first_token).await;
             for piece in pieces {
                 // The receiver goes with the connection.
                 if sender.send(piece.into()).await.is_err() {
                     return;
                 }
-                tokio::time::sleep(pace.next_token).await;
+                tokio::time::sleep(pause).await;
             }
         });
         Self(receiver)

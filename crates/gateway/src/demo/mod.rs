@@ -12,13 +12,14 @@ mod llm;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ai_tracing_core::record::CallRecord;
 use ai_tracing_core::time::At;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
 
 use self::calls::{Call, calls};
@@ -27,12 +28,15 @@ use self::gateway::{Addresses, Gateway};
 use crate::calls::query::{Filter, Position, Reader, Summary};
 use crate::cli::traces::{Listing, write_call};
 use crate::term::format::duration;
+use crate::term::text::clip;
 use crate::term::{Style, Terminal};
 
 /// Longest wait for the traces of calls that have ended.
 const TRACES_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often the store is asked meanwhile.
 const POLL_EVERY: Duration = Duration::from_millis(50);
+/// A request for people to send.
+const TRY: &str = r#"{"model": "gpt-4", "stream": true, "messages": [{"role": "user", "content": "Hello"}]}"#;
 /// Name of the service in the gateway.
 const SERVICE: &str = "ai-service";
 /// Routes of the service: name and path.
@@ -52,11 +56,21 @@ pub async fn run(keep: bool, out: &mut dyn Write, terminal: Terminal) -> Result<
     let mut show = Show { out, terminal };
     let llm = llm::start(llm::Pace::default()).await.context("cannot start the simulated LLM")?;
     let mut gateway = Gateway::start(data.path()).await?;
-    let done = show_all(&mut show, &gateway.addresses, &format!("http://{llm}"), data.path()).await;
-    let done = match done {
-        Ok(()) if keep => wait_for_interrupt(&mut show, &gateway.addresses, data.path()).await,
-        Ok(()) => show.next_steps(),
-        Err(error) => Err(error.context(gateway.last_words())),
+    let (addresses, shown) = (gateway.addresses.clone(), Cell::new(false));
+    let work = async {
+        show_all(&mut show, &addresses, &format!("http://{llm}"), data.path()).await?;
+        shown.set(true);
+        if !keep {
+            return show.next_steps();
+        }
+        show.what_to_try(&addresses, data.path())?;
+        std::future::pending().await
+    };
+    let done = tokio::select! {
+        done = work => done.map_err(|error| anyhow!("{error:#}\n{}", gateway.last_words())),
+        interrupted = gateway::interrupted() => interrupted.context("cannot watch signals").and_then(|()| {
+            if shown.get() { Ok(()) } else { bail!("interrupted") }
+        }),
     };
     gateway.stop().await;
     done
@@ -78,7 +92,7 @@ async fn show_all(show: &mut Show<'_>, addresses: &Addresses, llm: &str, data: &
     }
 
     show.step("Waiting for their traces")?;
-    let traces = wait_for_traces(data, &calls).await?;
+    let traces = wait_for_traces(data, &calls, Instant::now() + TRACES_TIMEOUT).await?;
     show.line(&format!("{} of {} are in the local store", traces.len(), calls.len()))?;
     let traces = ordered(&calls, traces)?;
     show.step("ai-tracing traces")?;
@@ -102,7 +116,7 @@ async fn configure(show: &mut Show<'_>, client: &Client, admin: &str, llm: &str)
     for (path, body) in requests {
         let media_type = if body.starts_with('{') { "application/json" } else { "application/x-www-form-urlencoded" };
         let answer = client.post(admin, &path, &[("content-type", media_type)], body.clone()).await?.all().await?;
-        show.line(&format!("POST {path:<32} {}  {body}", answer.status))?;
+        show.glance(&format!("POST {path:<32} {}  {body}", answer.status))?;
         ensure!(answer.status == 201, "the Admin API answered {}: {}", answer.status, answer.text());
     }
     Ok(())
@@ -112,7 +126,7 @@ async fn send(show: &mut Show<'_>, client: &Client, proxy: &str, call: &Call) ->
     let began = Instant::now();
     let headers: Vec<_> = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let answer = client.post(proxy, call.path, &headers, call.body.to_string()).await?;
-    let status = answer.status;
+    let status = answer.status();
     let what = match call.hang_up_after {
         Some(pieces) => {
             answer.hang_up_after(pieces).await?;
@@ -130,10 +144,9 @@ async fn send(show: &mut Show<'_>, client: &Client, proxy: &str, call: &Call) ->
 }
 
 /// Follows the store until every call's trace is there.
-async fn wait_for_traces(data: &Path, calls: &[Call]) -> Result<Vec<(Summary, CallRecord)>> {
+async fn wait_for_traces(data: &Path, calls: &[Call], deadline: Instant) -> Result<Vec<(Summary, CallRecord)>> {
     let (mut traces, mut position) = (Vec::new(), Position::default());
     let reader = Reader::open(data)?;
-    let deadline = Instant::now() + TRACES_TIMEOUT;
     loop {
         for summary in reader.follow(&mut position, &Filter::default())? {
             let json = reader.record(summary.seq)?.context("a trace vanished from the store")?;
@@ -145,7 +158,7 @@ async fn wait_for_traces(data: &Path, calls: &[Call]) -> Result<Vec<(Summary, Ca
         if Instant::now() > deadline {
             let missing = |call: &&Call| !traces.iter().any(|(_, record)| call.is_of(record));
             let titles: Vec<_> = calls.iter().filter(missing).map(|call| call.title).collect();
-            bail!("no trace within {} s of: {}", TRACES_TIMEOUT.as_secs(), titles.join(", "));
+            bail!("no trace in time of: {}", titles.join(", "));
         }
         tokio::time::sleep(POLL_EVERY).await;
     }
@@ -163,20 +176,6 @@ fn ordered(calls: &[Call], mut traces: Vec<(Summary, CallRecord)>) -> Result<Vec
     Ok(ordered)
 }
 
-async fn wait_for_interrupt(show: &mut Show<'_>, addresses: &Addresses, data: &Path) -> Result<()> {
-    show.step("Everything stays up until Ctrl-C. Try:")?;
-    show.line(&format!(
-        "curl http://{}/v1/chat/completions -H 'Content-Type: application/json' -H 'X-User-Id: user-12345' \\",
-        addresses.proxy
-    ))?;
-    show.line(r#"  -d '{"model": "gpt-4", "messages": [{"role": "user", "content": "Explain quantum computing"}], "stream": true}'"#)?;
-    show.line(&format!("curl http://{}/services/{SERVICE}/plugins", addresses.admin))?;
-    show.line(&format!("ai-tracing traces --follow --data-dir {}", data.display()))?;
-    show.out.flush()?;
-    gateway::interrupted().await.context("cannot wait for Ctrl-C")?;
-    show.step("Stopping")
-}
-
 /// What the demo prints with.
 struct Show<'a> {
     out: &'a mut dyn Write,
@@ -187,6 +186,12 @@ impl Show<'_> {
     fn step(&mut self, what: &str) -> Result<()> {
         writeln!(self.out, "\n{}", self.terminal.paint(Style::Bold, what))?;
         Ok(self.out.flush()?)
+    }
+
+    /// A line that may be cut to the terminal's width.
+    fn glance(&mut self, text: &str) -> Result<()> {
+        let room = self.terminal.width.map_or(usize::MAX, |width| width.saturating_sub(2));
+        self.line(&clip(text, room))
     }
 
     fn line(&mut self, text: &str) -> Result<()> {
@@ -203,6 +208,14 @@ impl Show<'_> {
             listing.write_call(self.out, call, now)?;
         }
         Ok(listing.write_foot(self.out)?)
+    }
+
+    fn what_to_try(&mut self, addresses: &Addresses, data: &Path) -> Result<()> {
+        let Addresses { proxy, admin } = addresses;
+        self.step("Everything stays up until Ctrl-C. Try")?;
+        self.line(&format!("curl http://{proxy}/v1/chat/completions -H 'X-User-Id: me' -d '{TRY}'"))?;
+        self.line(&format!("curl http://{admin}/services/{SERVICE}/plugins"))?;
+        self.line(&format!("ai-tracing traces --follow --data-dir {}", data.display()))
     }
 
     fn next_steps(&mut self) -> Result<()> {

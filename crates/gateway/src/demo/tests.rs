@@ -28,9 +28,9 @@ async fn record_of(llm: &str, call: &Call) -> CallRecord {
     capture.request_body(call.body.to_string().as_bytes());
     let sent: Vec<_> = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let mut answer = Client::new().post(llm, call.path, &sent, call.body.to_string()).await.unwrap();
-    let answered: Vec<_> =
-        answer.header("content-type").map(|value| ("content-type", value.to_owned())).into_iter().collect();
-    capture.response_head(answer.status, &Sent(&answered), At(1));
+    let media_type = answer.head.headers.get("content-type").map(|value| value.to_str().unwrap().to_owned());
+    let answered: Vec<_> = media_type.map(|value| ("content-type", value)).into_iter().collect();
+    capture.response_head(answer.status(), &Sent(&answered), At(1));
     let mut at = 2;
     while call.hang_up_after.is_none_or(|pieces| at < 2 + pieces as u64) {
         let Some(piece) = answer.next().await.unwrap() else { break };
@@ -65,6 +65,16 @@ async fn a_wrong_trace_fails_the_demo() {
     for (index, wrong) in failures.iter().enumerate() {
         assert!(calls[0].check(wrong).is_err(), "{index}");
     }
+}
+
+#[tokio::test]
+async fn a_missing_trace_fails_the_demo() {
+    let data = tempfile::tempdir().unwrap();
+    let store = crate::calls::Store::open(data.path(), crate::calls::Retention::default()).unwrap();
+    let error = wait_for_traces(data.path(), &calls()[..2], Instant::now()).await.unwrap_err();
+    assert_eq!(error.to_string(), "no trace in time of: chat, chat with metadata");
+    assert!(ordered(&calls(), Vec::new()).is_err());
+    store.close().unwrap();
 }
 
 #[tokio::test]

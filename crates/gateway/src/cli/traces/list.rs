@@ -16,9 +16,9 @@ const TRACE_DIGITS: usize = 8;
 pub const COLUMNS: &[Column] = &[
     column("TRACE", TRACE_DIGITS).needed(),
     column("TIME", 8).needed(),
-    column("ROUTE", 22).shrinks_to(8).needed(),
-    column("MODEL", 20).shrinks_to(10).needed(),
-    column("USER", 12).shrinks_to(6).need(3),
+    column("ROUTE", 22).shrinks_to(10).needed(),
+    column("MODEL", 20).shrinks_to(12).needed(),
+    column("USER", 12).shrinks_to(10).need(3),
     column("TOKENS", 14).right().need(5),
     column("TTFT", 6).right().need(1),
     column("DURATION", 8).right().need(4),

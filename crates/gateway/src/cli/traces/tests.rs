@@ -37,7 +37,7 @@ fn run(dir: &Path, terminal: Terminal, args: &[&str]) -> Result<String> {
         traces: Traces,
     }
     let dir = dir.to_str().unwrap();
-    let cli = Cli::try_parse_from(["traces"].iter().chain(args).chain(&["--data-dir", dir]))?;
+    let cli = Cli::try_parse_from(["traces", "--data-dir", dir].iter().chain(args))?;
     let mut out = Vec::new();
     cli.traces.run(&mut out, terminal)?;
     Ok(String::from_utf8(out)?)
@@ -282,7 +282,7 @@ fn what_cannot_be_shown_says_so() {
     assert_eq!(error(&["show", "no\x1bsuch"]), "no call or trace with the id no\\x1bsuch");
     let ambiguous = error(&["show", "019b"]);
     assert!(ambiguous.starts_with("several calls begin with 019b, such as:\n  019b7da0-"), "{ambiguous}");
-    assert!(error(&["--errors", "show", "019b"]).contains("cannot be used with"));
+    assert!(error(&["--errors", "show", "019b"]).contains("filters do not go with it"));
     assert!(error(&["--since", "soon"]).contains("15m, 1h or 7d"));
 
     let nowhere = TempDir::new().unwrap();
@@ -303,29 +303,12 @@ fn a_reader_that_goes_away_is_no_error() {
         }
     }
     let dir = store(&[Arc::new(nth(1))]);
-    let traces = |command| Traces {
+    let traces = |command: Option<Command>| Traces {
+        list: List { limit: 20, follow: command.is_none(), format: ListFormat::Table, filter: FilterArgs::default() },
         command,
-        list: List { limit: 20, follow: true, format: ListFormat::Table, filter: no_filter() },
         data_dir: dir.path().to_owned(),
     };
     traces(None).run(&mut Gone, PIPE).unwrap();
     let show = Show { id: nth(1).id, format: ShowFormat::Text, max_text: None };
     traces(Some(Command::Show(show))).run(&mut Gone, PIPE).unwrap();
-}
-
-fn no_filter() -> FilterArgs {
-    FilterArgs {
-        errors: false,
-        user: None,
-        session: None,
-        chat: None,
-        model: None,
-        provider: None,
-        service: None,
-        route: None,
-        status: None,
-        since: None,
-        until: None,
-        slower_than: None,
-    }
 }

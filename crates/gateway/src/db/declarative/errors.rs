@@ -64,9 +64,14 @@ impl Errors {
     }
 }
 
+/// One line: the first violation, and how many more there are.
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.lines.join("\n"))
+        f.write_str(self.lines.first().map_or("", String::as_str))?;
+        match self.lines.len() {
+            0 | 1 => Ok(()),
+            count => write!(f, " (and {} more: `ai-tracing config parse` lists them all)", count - 1),
+        }
     }
 }
 
