@@ -112,3 +112,134 @@ fn status(route: &Route) -> Result<StatusCode, String> {
     StatusCode::from_u16(route.https_redirect_status_code)
         .map_err(|why| format!("route {}: https_redirect_status_code: {why}", name(route)))
 }
+
+#[cfg(test)]
+mod tests {
+    use ai_tracing_core::settings::Settings;
+    use http::{HeaderMap, Method};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Compiles into settings that tell the configuration by its environment.
+    fn live() -> Live {
+        Live::new(Box::new(|config| {
+            if config.environment == "broken" {
+                return Err("langfuse_endpoint: not an address".to_owned());
+            }
+            let settings = Settings { environment: config.environment.clone(), ..Settings::default() };
+            Ok(Arc::new(Tracing::new(Arc::new(settings), |_| {})))
+        }))
+    }
+
+    fn service(id: &str, enabled: bool) -> Value {
+        json!({
+            "id": id, "name": null, "protocol": "http", "host": "h", "port": 80, "path": null, "connect_timeout": 1,
+            "write_timeout": 1, "read_timeout": 1, "retries": 0, "tls_verify": null, "enabled": enabled, "tags": null,
+            "created_at": 1, "updated_at": 1,
+        })
+    }
+
+    fn route(id: &str, service: Option<&str>) -> Value {
+        json!({
+            "id": id, "name": null, "protocols": ["http"], "methods": null, "hosts": null,
+            "paths": [format!("/{id}")], "headers": null, "https_redirect_status_code": 426, "regex_priority": 0,
+            "strip_path": true, "preserve_host": false, "path_handling": "v0",
+            "service": service.map(|id| json!({"id": id})), "tags": null, "created_at": 1, "updated_at": 1,
+        })
+    }
+
+    fn plugin(environment: &str, service: Option<&str>, route: Option<&str>, enabled: bool) -> Value {
+        let config = ai_tracing_config::ai_tracing::schema().create(json!({ "environment": environment })).unwrap();
+        let reference = |id: Option<&str>| id.map(|id| json!({ "id": id }));
+        json!({
+            "id": environment, "name": "ai-tracing", "instance_name": null, "service": reference(service),
+            "route": reference(route), "enabled": enabled, "config": config, "tags": null, "created_at": 1,
+            "updated_at": null,
+        })
+    }
+
+    fn entities(services: Vec<Value>, routes: Vec<Value>, plugins: Vec<Value>) -> Entities {
+        Entities {
+            services: serde_json::from_value(services.into()).unwrap(),
+            routes: serde_json::from_value(routes.into()).unwrap(),
+            plugins: serde_json::from_value(plugins.into()).unwrap(),
+        }
+    }
+
+    fn find(live: &Live, path: &str) -> Option<Arc<RouteEntry>> {
+        let headers = HeaderMap::new();
+        let key = Key { method: &Method::GET, host: "h", port: 80, path, headers: &headers };
+        live.find(key).map(|(route, _)| route)
+    }
+
+    #[test]
+    fn the_most_specific_plugin_is_in_force() {
+        let all = [
+            plugin("global", None, None, true),
+            plugin("service", Some("s"), None, true),
+            plugin("route", None, Some("r"), true),
+            plugin("both", Some("s"), Some("r"), true),
+            plugin("disabled", Some("s"), Some("r"), false),
+            plugin("other-service", Some("t"), None, true),
+            plugin("other-route", None, Some("q"), true),
+            plugin("other-both", Some("t"), Some("r"), true),
+        ];
+        let services = vec![service("s", true), service("t", true)];
+        let routes = vec![route("r", Some("s")), route("q", Some("s"))];
+        // Without the first, second, ... of them, and in either order.
+        for (left_out, expected) in [
+            (&[][..], "both"),
+            (&["both"], "route"),
+            (&["both", "route"], "service"),
+            (&["both", "route", "service"], "global"),
+        ] {
+            let mut plugins: Vec<_> =
+                all.iter().filter(|plugin| !left_out.contains(&plugin["id"].as_str().unwrap())).cloned().collect();
+            for _ in 0..2 {
+                plugins.reverse();
+                let live = live();
+                live.apply(&entities(services.clone(), routes.clone(), plugins.clone())).unwrap();
+                let tracing = find(&live, "/r").unwrap().tracing.clone().unwrap();
+                assert_eq!(tracing.settings.environment, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_disabled_service_takes_its_routes_with_it() {
+        let live = live();
+        live.apply(&entities(
+            vec![service("s", true), service("t", false)],
+            vec![route("on", Some("s")), route("off", Some("t")), route("none", None)],
+            vec![],
+        ))
+        .unwrap();
+        assert!(find(&live, "/on").unwrap().service.is_some());
+        assert!(find(&live, "/off").is_none());
+        assert!(find(&live, "/none").unwrap().service.is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_compiled_changes_nothing() {
+        let live = live();
+        live.apply(&entities(vec![service("s", true)], vec![route("r", Some("s"))], vec![])).unwrap();
+        let mut bad_route = route("x", Some("s"));
+        bad_route["paths"] = json!(["~/("]);
+        let mut bad_service = service("x", true);
+        bad_service["host"] = json!("not a host");
+        for (candidate, why) in [
+            (entities(vec![service("s", true)], vec![bad_route], vec![]), "route x: paths: "),
+            (entities(vec![bad_service], vec![], vec![]), "service x: host: "),
+            (entities(vec![], vec![route("x", Some("gone"))], vec![]), "route x: service gone does not exist"),
+            (
+                entities(vec![service("s", true)], vec![], vec![plugin("broken", None, None, true)]),
+                "plugin broken: config: langfuse_endpoint: not an address",
+            ),
+        ] {
+            let error = live.apply(&candidate).unwrap_err();
+            assert!(error.starts_with(why), "{error}");
+            assert!(find(&live, "/r").is_some());
+        }
+    }
+}

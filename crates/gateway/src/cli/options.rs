@@ -105,23 +105,35 @@ pub fn document(upstream: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Resu
     }))
 }
 
-/// The plugin's configuration from the environment: Langfuse is on once both keys are there. Our own names come before
-/// those that Langfuse's SDKs read.
+/// Names of the environment variables for Langfuse, our own before those that Langfuse's SDKs read.
+const PUBLIC_KEY: [&str; 2] = ["AI_TRACING_LANGFUSE_PUBLIC_KEY", "LANGFUSE_PUBLIC_KEY"];
+const SECRET_KEY: [&str; 2] = ["AI_TRACING_LANGFUSE_SECRET_KEY", "LANGFUSE_SECRET_KEY"];
+const ENDPOINT: [&str; 3] = ["AI_TRACING_LANGFUSE_ENDPOINT", "LANGFUSE_HOST", "LANGFUSE_BASE_URL"];
+
+/// The first of the variables that is set.
+fn first(names: &[&'static str], lookup: &dyn Fn(&str) -> Option<String>) -> Option<&'static str> {
+    names.iter().find(|name| lookup(name).is_some_and(|value| !value.trim().is_empty())).copied()
+}
+
+/// Of Langfuse's two keys the one that is set, and the names of the one that is missing.
+pub fn half_a_key(lookup: &dyn Fn(&str) -> Option<String>) -> Option<(&'static str, [&'static str; 2])> {
+    match (first(&PUBLIC_KEY, lookup), first(&SECRET_KEY, lookup)) {
+        (Some(set), None) => Some((set, SECRET_KEY)),
+        (None, Some(set)) => Some((set, PUBLIC_KEY)),
+        _ => None,
+    }
+}
+
+/// The plugin's configuration from the environment: Langfuse is on once both keys are there.
 fn langfuse(lookup: &dyn Fn(&str) -> Option<String>) -> Value {
-    let first = |names: &[&'static str]| {
-        names.iter().find(|name| lookup(name).is_some_and(|value| !value.trim().is_empty())).copied()
-    };
     let mut config = Map::new();
-    let public = first(&["AI_TRACING_LANGFUSE_PUBLIC_KEY", "LANGFUSE_PUBLIC_KEY"]);
-    let secret = first(&["AI_TRACING_LANGFUSE_SECRET_KEY", "LANGFUSE_SECRET_KEY"]);
-    if let (Some(public), Some(secret)) = (public, secret) {
+    if let (Some(public), Some(secret)) = (first(&PUBLIC_KEY, lookup), first(&SECRET_KEY, lookup)) {
         config.insert("langfuse_enabled".into(), true.into());
         // References, not values: the Admin API shows the configuration.
         config.insert("langfuse_public_key".into(), format!("{{vault://env/{public}}}").into());
         config.insert("langfuse_secret_key".into(), format!("{{vault://env/{secret}}}").into());
     }
-    let endpoint = first(&["AI_TRACING_LANGFUSE_ENDPOINT", "LANGFUSE_HOST", "LANGFUSE_BASE_URL"]);
-    if let Some(endpoint) = endpoint.and_then(lookup) {
+    if let Some(endpoint) = first(&ENDPOINT, lookup).and_then(lookup) {
         config.insert("langfuse_endpoint".into(), endpoint.into());
     }
     Value::Object(config)
@@ -165,13 +177,16 @@ mod tests {
         let environment = |names: &'static [&'static str]| {
             move |name: &str| names.contains(&name).then(|| format!("value of {name}"))
         };
-        assert_eq!(langfuse(&environment(&["LANGFUSE_PUBLIC_KEY"])), json!({}));
+        let half = environment(&["LANGFUSE_PUBLIC_KEY"]);
+        assert_eq!(langfuse(&half), json!({}));
+        assert_eq!(half_a_key(&half), Some(("LANGFUSE_PUBLIC_KEY", SECRET_KEY)));
         let own = environment(&[
             "LANGFUSE_PUBLIC_KEY",
             "LANGFUSE_SECRET_KEY",
             "AI_TRACING_LANGFUSE_SECRET_KEY",
             "LANGFUSE_BASE_URL",
         ]);
+        assert_eq!(half_a_key(&own), None);
         assert_eq!(
             langfuse(&own),
             json!({

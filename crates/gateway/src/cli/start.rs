@@ -5,11 +5,11 @@
 //! stop:  not ready ─ proxy drains ─ Admin and status API ─ engine flushes ─ local store
 //! ```
 //!
-//! SIGTERM and SIGINT stop, a second one at once; SIGHUP reads the declarative file again.
+//! SIGTERM and SIGINT stop; a second one cuts the calls under way. SIGHUP reads the declarative file again.
 
-use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
@@ -41,6 +41,8 @@ use crate::{admin, status};
 
 /// How long the engine may take to deliver what is left.
 const FLUSH: Duration = Duration::from_secs(10);
+/// The same, after a second signal.
+const FLUSH_HURRIED: Duration = Duration::from_secs(1);
 
 /// Runs the gateway until it is told to stop.
 ///
@@ -52,10 +54,12 @@ pub fn run(options: Start, out: &mut dyn Write) -> Result<ExitCode> {
     logging::init(options.log_level);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let result = runtime.block_on(async {
+        // Before anything runs: who reads "ready" may signal at once.
+        let signals = Signals::new().context("cannot handle signals")?;
         let gateway = Gateway::start(&options).await?;
         writeln!(out, "{}", gateway.ready())?;
         out.flush()?;
-        gateway.run().await
+        Ok(gateway.run(signals).await)
     });
     // An Admin API call that hangs in a helper thread must not hold up the exit.
     runtime.shutdown_background();
@@ -87,9 +91,16 @@ impl Gateway {
         let environment = |name: &str| std::env::var(name).ok();
         let document = options.upstream.as_deref().map(|upstream| options::document(upstream, &environment));
         let document = document.transpose()?;
+        if let (Some(_), Some((set, missing))) = (&document, options::half_a_key(&environment)) {
+            tracing::warn!("{set} is set and {} is not: nothing is sent to Langfuse", missing.join(" or "));
+        }
         let tls = tls(options)?;
 
-        std::fs::create_dir_all(&options.data_dir)
+        // What is kept in it, conversations above all, is nobody else's business.
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&options.data_dir)
             .with_context(|| format!("cannot create {}", options.data_dir.display()))?;
         let store = Store::open(&options.data_dir, Retention::default())
             .with_context(|| format!("cannot open the local store in {}", options.data_dir.display()))?;
@@ -161,25 +172,14 @@ impl Gateway {
         })
     }
 
-    async fn run(self) -> Result<ExitCode> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+    async fn run(self, mut signals: Signals) -> ExitCode {
         loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hangup.recv() => self.reload(),
+            match signals.next().await {
+                Told::Stop => break,
+                Told::Reload => self.reload(),
             }
         }
-        let again = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        self.stop(again).await;
-        Ok(ExitCode::SUCCESS)
+        self.stop(signals).await
     }
 
     /// Reads the declarative file again. What is wrong with it is one line in the log; the configuration stays.
@@ -194,26 +194,73 @@ impl Gateway {
         }
     }
 
-    async fn stop(self, hurry: impl Future<Output = ()>) {
+    /// Lets calls finish and delivers their traces. A second signal cuts the calls, a third leaves everything.
+    async fn stop(self, mut signals: Signals) -> ExitCode {
         tracing::info!("stopping");
         self.node.draining.store(true, Ordering::Relaxed);
+        let mut hurried = false;
+        let hurry = async {
+            signals.stop().await;
+            hurried = true;
+        };
         if !self.proxy.stop(self.drain, hurry).await {
             tracing::warn!("calls were cut: they did not finish in time");
         }
         for api in [self.admin, self.status].into_iter().flatten() {
             api.stop().await;
         }
-        let engine = lock(&self.engine).take();
-        if let Some(engine) = engine {
-            // Nothing else runs on this thread any more, so it may block.
-            let report = engine.shutdown(FLUSH);
-            tracing::info!(delivered = report.delivered, left = report.left, "stopped");
-        }
-        let store = lock(&self.store).take();
-        if let Some(Err(error)) = store.map(Store::close) {
-            tracing::warn!(%error, "the local store did not close");
+        let (engine, store) = (lock(&self.engine).take(), lock(&self.store).take());
+        let flushing = tokio::task::spawn_blocking(move || {
+            if let Some(engine) = engine {
+                let report = engine.shutdown(if hurried { FLUSH_HURRIED } else { FLUSH });
+                tracing::info!(delivered = report.delivered, left = report.left, "stopped");
+            }
+            if let Some(Err(error)) = store.map(Store::close) {
+                tracing::warn!(%error, "the local store did not close");
+            }
+        });
+        tokio::select! {
+            _ = flushing => ExitCode::SUCCESS,
+            () = signals.stop() => ExitCode::FAILURE,
         }
     }
+}
+
+/// The signals that the gateway heeds.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+
+    /// The next signal to stop.
+    async fn stop(&mut self) {
+        while self.next().await != Told::Stop {}
+    }
+}
+
+/// What a signal tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Stop,
+    Reload,
 }
 
 fn lend<T>(owned: T) -> Lent<T> {

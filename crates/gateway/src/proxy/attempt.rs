@@ -76,7 +76,10 @@ pub async fn send(
         let sent = tokio::select! {
             biased;
             sent = sender.send(request) => sent,
-            who = exchange.stalled(patience) => return Err(who.into()),
+            who = exchange.stalled(patience) => {
+                pool.give_up(&profile.target, &sender);
+                return Err(who.into());
+            }
         };
         let mut error = match sent {
             Ok(response) => {

@@ -2,6 +2,9 @@
 //!
 //! Statuses and messages are Kong's, so that clients and dashboards that know them keep working.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use ai_tracing_core::record::End;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION, SERVER, UPGRADE};
@@ -107,7 +110,7 @@ impl Failure {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
         headers.insert(SERVER, HeaderValue::from_static(PRODUCT));
-        headers.insert(X_KONG_RESPONSE_LATENCY, HeaderValue::from(clock.ms(std::time::Instant::now())));
+        headers.insert(X_KONG_RESPONSE_LATENCY, HeaderValue::from(clock.ms(Instant::now())));
         headers.insert(X_KONG_REQUEST_ID, request_id);
         match self {
             Self::HttpsOnly(StatusCode::UPGRADE_REQUIRED, _) => {
@@ -127,5 +130,51 @@ impl Failure {
             _ => {}
         }
         (response, body)
+    }
+}
+
+/// Tells the operator why calls fail: one line a second at most, with the number of those that were left out.
+#[derive(Debug, Default)]
+pub struct Complaints(Mutex<Silence>);
+
+#[derive(Debug, Default)]
+struct Silence {
+    last: Option<Instant>,
+    left_out: u64,
+}
+
+impl Complaints {
+    /// Complains about an upstream.
+    pub fn complain(&self, failure: &Failure, service: &str) {
+        if failure.end() == End::ClientGone {
+            return;
+        }
+        if let Some(left_out) = self.turn(Instant::now()) {
+            tracing::warn!(service, error = %failure, left_out, "no answer from the upstream");
+        }
+    }
+
+    /// How many were left out since the last line, when it is time for another.
+    fn turn(&self, now: Instant) -> Option<u64> {
+        let mut silence = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if silence.last.is_some_and(|last| now.saturating_duration_since(last) < Duration::from_secs(1)) {
+            silence.left_out += 1;
+            return None;
+        }
+        silence.last = Some(now);
+        Some(std::mem::take(&mut silence.left_out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaints_come_once_a_second() {
+        let complaints = Complaints::default();
+        let now = Instant::now();
+        let turns = [0, 10, 999, 1000, 1500, 2100].map(|ms| complaints.turn(now + Duration::from_millis(ms)));
+        assert_eq!(turns, [Some(0), None, None, Some(2), None, Some(1)]);
     }
 }

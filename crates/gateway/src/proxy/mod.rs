@@ -19,6 +19,7 @@ pub mod exchange;
 pub mod failure;
 pub mod headers;
 pub mod path;
+mod patient;
 pub mod router;
 pub mod server;
 pub mod tee;
@@ -42,7 +43,7 @@ use hyper::body::Incoming;
 use self::attempt::{Answer, Destination};
 use self::clock::Clock;
 use self::exchange::{Budget, Ending, Exchange, Patience};
-use self::failure::Failure;
+use self::failure::{Complaints, Failure};
 use self::headers::{Client, Latencies, Outgoing};
 use self::router::{Key, RouteEntry};
 use self::tee::{RequestBody, ResponseBody};
@@ -50,8 +51,8 @@ use self::upstream::{Pool, Profile};
 use crate::live::Live;
 use crate::plugin::Tracing;
 
-/// How long a client may take between two pieces of its body, and with a request's head: nginx's
-/// `client_body_timeout` and `client_header_timeout`.
+/// How long a client may take between two pieces of its body, with a request's head, and to take what is sent to it:
+/// nginx's `client_body_timeout`, `client_header_timeout` and `send_timeout`.
 pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the calls of one proxy thread share.
@@ -64,6 +65,8 @@ pub struct Worker {
     pub budget: Arc<Budget>,
     /// Longest request body; `None`: any.
     pub max_body: Option<u64>,
+    /// Says what is wrong with upstreams.
+    pub complaints: Complaints,
 }
 
 /// The client's side of a connection.
@@ -165,7 +168,7 @@ impl Worker {
             },
             Ok(answer) => answered(answer, ending, attempt::patience(profile), request_id, h2),
             Err(failure) => {
-                tracing::debug!(error = %failure, service = profile.name, "no answer from the upstream");
+                self.complaints.complain(&failure, &profile.name);
                 refuse(&failure, &exchange, request_id)
             }
         }
@@ -241,6 +244,9 @@ fn refuse(failure: &Failure, exchange: &Exchange, request_id: HeaderValue) -> Re
 fn authority(uri: &Uri, parts: &Parts) -> Option<HeaderValue> {
     match uri.authority() {
         Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
+        None if parts.version == Version::HTTP_10 => {
+            Some(parts.headers.get(HOST).cloned().unwrap_or_else(|| HeaderValue::from_static("")))
+        }
         None => parts.headers.get(HOST).filter(|host| !host.is_empty()).cloned(),
     }
 }

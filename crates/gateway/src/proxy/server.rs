@@ -15,14 +15,16 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::exchange::Budget;
+use super::failure::Complaints;
 use super::headers::Client;
+use super::patient::Patient;
 use super::upstream::{Connector, Pool};
 use super::{CLIENT_TIMEOUT, Connection, Worker};
 use crate::live::Live;
@@ -286,6 +288,7 @@ async fn work(mut accepted: mpsc::Receiver<Accepted>, shared: Shared, mut phase:
         pool: Arc::clone(&pool),
         budget: shared.budget,
         max_body: shared.max_body,
+        complaints: Complaints::default(),
     });
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(SWEEP);
@@ -339,7 +342,9 @@ async fn serve(
     let client = Client::new(peer.ip(), port, tls.is_some());
     let connection = Arc::new(Connection { client, tls: tls.is_some(), guard, counters: Arc::clone(&counters) });
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    if stream.set_nodelay(true).is_err() {
+    let keepalive = TcpKeepalive::new().with_time(CLIENT_TIMEOUT).with_interval(CLIENT_TIMEOUT);
+    let alive = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
+    if alive.and_then(|()| stream.set_nodelay(true)).is_err() {
         // The client has gone already.
         return;
     }
@@ -369,7 +374,7 @@ async fn serve_io<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             Ok::<_, Infallible>(worker.handle(&connection, request).await)
         }
     });
-    let serving = server.serve_connection_with_upgrades(TokioIo::new(io), service);
+    let serving = server.serve_connection_with_upgrades(TokioIo::new(Patient::new(io, CLIENT_TIMEOUT)), service);
     tokio::pin!(serving);
     let result = tokio::select! {
         biased;

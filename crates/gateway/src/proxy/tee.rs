@@ -158,6 +158,10 @@ impl Lease {
     fn give_back(self) {
         self.pool.give_back(&self.target, self.sender);
     }
+
+    fn give_up(self) {
+        self.pool.give_up(&self.target, &self.sender);
+    }
 }
 
 impl ResponseBody {
@@ -217,6 +221,9 @@ impl Stream {
             let now = Instant::now();
             let (until, who) = self.ending.exchange().next_piece_by(patience, last);
             if now >= until {
+                if let Some(lease) = self.lease.take() {
+                    lease.give_up();
+                }
                 self.ending.exchange().end(if who == Stalled::Client { End::ClientGone } else { End::Timeout });
                 return Poll::Ready(Some(Err(BodyError::Timeout)));
             }

@@ -377,6 +377,14 @@ impl Pool {
         }
     }
 
+    /// Gives a connection up on which the upstream took too long: no further call may hang on it. Those that share it go
+    /// on. (Dropping an HTTP/1.1 connection closes it.)
+    pub fn give_up(&self, target: &Arc<Target>, sender: &Sender) {
+        if let (Sender::H2(late), Some(idle)) = (sender, self.lock().get_mut(target)) {
+            idle.h2.retain(|(shared, _)| !Arc::ptr_eq(&shared.in_flight, &late.in_flight));
+        }
+    }
+
     /// Closes what has been idle for too long; call it now and then.
     pub fn sweep(&self) {
         self.lock().retain(|_, idle| {

@@ -114,7 +114,7 @@ async fn a_hundred_megabytes_pass_in_bounded_memory() {
 const PIECE: usize = 1 << 18;
 
 fn piece(index: usize) -> Vec<u8> {
-    (0..PIECE).map(|byte| b'a' + ((byte ^ (byte >> 7) ^ index * 31) % 26) as u8).collect()
+    (0..PIECE).map(|byte| b'a' + ((byte ^ (byte >> 7) ^ (index * 31)) % 26) as u8).collect()
 }
 
 #[tokio::test]

@@ -193,3 +193,24 @@ async fn http2_without_tls_and_a_stream_that_its_client_resets() {
     connection.abort();
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn no_call_follows_another_onto_an_http2_connection_that_hangs() {
+    let identity = identity(&[b"h2"]);
+    let upstream = Upstream::bind().await;
+    let mut service = https(Some(false));
+    service["read_timeout"] = json!(100);
+    let mut gateway = Gateway::start(upstream.address(), Setup { service, ..Setup::default() }).await;
+    let mut hanging = Vec::new();
+    for _ in 0..2 {
+        let mut client = gateway.client().await;
+        client.write(chat()).await;
+        // Each call makes a connection of its own, which is never answered on.
+        let stream = identity.acceptor.accept(upstream.accept().await.stream).await.unwrap();
+        hanging.push(stream);
+        assert_eq!(client.read_head().await.first_line(), "HTTP/1.1 504 Gateway Timeout");
+        assert_eq!(gateway.record().await.end.as_str(), "timeout");
+    }
+    drop(hanging);
+    gateway.stop().await;
+}
