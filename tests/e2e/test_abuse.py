@@ -257,9 +257,10 @@ def test_request_of_100_mb(large_gateway, upstream, framing):
         connection = http.client.HTTPConnection(host, int(port), timeout=300)
         pieces = (body[i : i + MIB] for i in range(0, len(body), MIB))
         connection.request("POST", CHAT, pieces, {"content-type": "application/json", "x-case": case, "x-message-id": case}, encode_chunked=True)
-        status = connection.getresponse().status
+        response = connection.getresponse()
+        response.read()
         connection.close()
-        return status
+        return response.status
 
     assert at_once(3, send) == [200] * 3
     for request in upstream.seen(case):
