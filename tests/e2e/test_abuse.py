@@ -1,6 +1,7 @@
 """Bad input: whatever passes, the client sees exactly what the upstream sent (or Kong's error), the record says what is
 known, and the gateway lives on with its memory bounded."""
 
+import contextlib
 import gzip
 import hashlib
 import http.client
@@ -123,7 +124,7 @@ def test_response_body(gateway, upstream, name, content_type, body, framing):
     if name in ("json-as-sse", "no-type"):
         assert record["response"]["text"] == "Bonjour le monde 🌍"
     if name == "cut-in-utf8":
-        assert record["response"]["text"] == "Bonjour le monde"
+        assert record["response"]["text"].startswith("Bonjour le monde")
     if name == "truncated-sse":
         assert record["response"]["text"].startswith("Bon")
 
@@ -256,9 +257,10 @@ def test_request_of_100_mb(large_gateway, upstream, framing):
         connection = http.client.HTTPConnection(host, int(port), timeout=300)
         pieces = (body[i : i + MIB] for i in range(0, len(body), MIB))
         connection.request("POST", CHAT, pieces, {"content-type": "application/json", "x-case": case, "x-message-id": case}, encode_chunked=True)
-        status = connection.getresponse().status
+        response = connection.getresponse()
+        response.read()
         connection.close()
-        return status
+        return response.status
 
     assert at_once(3, send) == [200] * 3
     for request in upstream.seen(case):
@@ -335,13 +337,13 @@ def read_all(sock: socket.socket) -> bytes:
 def test_what_is_no_http(gateway, raw):
     """Refused with 400 or closed; never left hanging."""
     with gateway.socket(timeout=30) as sock:
-        sock.sendall(raw)
-        sock.shutdown(socket.SHUT_WR)
         answer = b""
-        try:
+        # A gateway that has already refused may have closed before the last byte was sent.
+        with contextlib.suppress(OSError):
+            sock.sendall(raw)
+            sock.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
             answer = read_all(sock)
-        except ConnectionError:
-            pass
         assert not answer or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4", b"HTTP/1.1 505"))
 
 

@@ -101,7 +101,7 @@ def test_the_promised_trace(through, upstream, langfuse):
     assert int(metadata["response_length"]) == len("Bonjour le monde 🌍")
 
     metadata = {**root.trace_metadata(), **root.metadata()}
-    assert metadata["provider"] == "openai_compatible"
+    assert metadata["provider"] == "openai", "told by its response headers"
     assert metadata["model"].startswith("gpt-4o-mini")
     assert int(metadata["status_code"]) == 200
     assert float(metadata["total_duration_ms"]) > 0

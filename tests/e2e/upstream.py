@@ -32,7 +32,8 @@ class Gate:
 
     def open(self, pieces: int = 1) -> None:
         """Lets further pieces through."""
-        self._event.release(pieces)
+        for _ in range(pieces):
+            self._event.release()
 
     async def passed(self) -> None:
         """Returns when the next piece may go."""
@@ -124,6 +125,7 @@ class Upstream(Server):
                 await answer.gate.passed()
             await connection.send(chunk(piece) if answer.framing == "chunked" else piece)
             self.sent[case] = number + 1
+            self.notify()
             # One turn of the loop between pieces keeps them apart on the wire without a clock.
             await asyncio.sleep(0)
         if answer.misbehave:
