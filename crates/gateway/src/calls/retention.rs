@@ -24,13 +24,6 @@ pub struct Retention {
     pub max_bytes: u64,
 }
 
-impl Default for Retention {
-    /// 30 days, 1 GiB.
-    fn default() -> Self {
-        Self { max_age: Duration::from_secs(30 * 24 * 60 * 60), max_bytes: 1 << 30 }
-    }
-}
-
 /// What a step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Step {

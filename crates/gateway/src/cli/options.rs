@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use crate::calls::Retention;
 use crate::logging::Level;
 use crate::proxy::server::Listen;
 
@@ -39,6 +41,12 @@ pub struct Start {
     /// Directory for the configuration and the traced calls
     #[arg(long, env = "AI_TRACING_DATA_DIR", value_name = "DIR", default_value_os_t = super::default_data_dir())]
     pub data_dir: PathBuf,
+    /// Days that traced calls are kept in the local store
+    #[arg(long, env = "AI_TRACING_RETENTION_DAYS", value_name = "DAYS", default_value_t = 30)]
+    pub retention_days: u32,
+    /// Size in bytes that the local store may reach; above it the oldest calls are deleted
+    #[arg(long, env = "AI_TRACING_RETENTION_SIZE", value_name = "BYTES", default_value_t = 1 << 30)]
+    pub retention_size: u64,
     /// Proxy threads; default: one for each processor
     #[arg(long, env = "AI_TRACING_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
@@ -63,6 +71,12 @@ impl Start {
             bail!("--config and --upstream cannot be used together: the file says what is upstream");
         }
         Ok(())
+    }
+
+    /// How much the local store keeps.
+    pub fn retention(&self) -> Retention {
+        let day = Duration::from_secs(24 * 60 * 60);
+        Retention { max_age: day * self.retention_days, max_bytes: self.retention_size }
     }
 
     /// Where to listen for clients.

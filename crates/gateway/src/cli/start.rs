@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::options::{self, Start};
-use crate::calls::{Retention, Store};
+use crate::calls::Store;
 use crate::db::{Db, declarative};
 use crate::live::Live;
 use crate::logging::{self, CallLog};
@@ -102,7 +102,7 @@ impl Gateway {
             .mode(0o700)
             .create(&options.data_dir)
             .with_context(|| format!("cannot create {}", options.data_dir.display()))?;
-        let store = Store::open(&options.data_dir, Retention::default())
+        let store = Store::open(&options.data_dir, options.retention())
             .with_context(|| format!("cannot open the local store in {}", options.data_dir.display()))?;
         let engine = Engine::start(Options::default(), vec![Box::new(CallLog)]).context("cannot start the engine")?;
         engine.always(store.exporter(), QueueOptions::default());
