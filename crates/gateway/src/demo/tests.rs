@@ -70,11 +70,9 @@ async fn a_wrong_trace_fails_the_demo() {
 #[tokio::test]
 async fn a_missing_trace_fails_the_demo() {
     let data = tempfile::tempdir().unwrap();
-    let store = crate::calls::Store::open(
-        data.path(),
-        crate::calls::Retention { max_age: std::time::Duration::MAX, max_bytes: u64::MAX },
-    )
-    .unwrap();
+    let store =
+        crate::calls::Store::open(data.path(), crate::calls::Retention { max_age: Duration::MAX, max_bytes: u64::MAX })
+            .unwrap();
     let error = wait_for_traces(data.path(), &calls()[..2], Instant::now()).await.unwrap_err();
     assert_eq!(error.to_string(), "no trace in time of: chat, chat with metadata");
     assert!(ordered(&calls(), Vec::new()).is_err());

@@ -67,7 +67,10 @@ pub async fn send(
                     retries -= 1;
                     continue;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    request.into_body().take_note().await;
+                    return Err(error.into());
+                }
             },
         };
         fit(&mut request, &sender, destination);

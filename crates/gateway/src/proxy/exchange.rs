@@ -91,6 +91,11 @@ impl Exchange {
         Self { captured: Some(Mutex::new(captured)), ..Self::untraced(clock) }
     }
 
+    /// Whether the call is captured.
+    pub fn is_traced(&self) -> bool {
+        self.captured.is_some()
+    }
+
     /// A piece of the request's body passes.
     pub fn request_body(&self, bytes: &Bytes) {
         self.capturing(|capture| capture.request_body(bytes));

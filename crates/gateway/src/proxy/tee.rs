@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ai_tracing_core::record::End;
 use bytes::Bytes;
@@ -36,6 +36,10 @@ pub enum BodyError {
     Timeout,
 }
 
+/// How long the answer to a call that cannot be forwarded waits for the rest of the request. As a rule the body came
+/// with the head, and nothing waits.
+const NOTE: Duration = Duration::from_millis(100);
+
 /// A request's body on its way to the upstream.
 pub struct RequestBody {
     inner: Incoming,
@@ -54,6 +58,16 @@ impl RequestBody {
             body.finish(Upload::Done(body.exchange.clock.begun()));
         }
         body
+    }
+
+    /// Reads, for the trace of a call that no upstream will see, what the client has sent already.
+    pub async fn take_note(mut self) {
+        if self.exchange.is_traced() {
+            let reading = async {
+                while let Some(Ok(_)) = std::future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {}
+            };
+            let _ = tokio::time::timeout(NOTE, reading).await;
+        }
     }
 
     fn finish(&mut self, upload: Upload) {
