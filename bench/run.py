@@ -11,6 +11,7 @@ the median counts (the minimum for CPU time, which noise can only raise).
 
 import argparse
 import contextlib
+import http.client
 import json
 import os
 import platform
@@ -124,14 +125,20 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process tree, in seconds; threads that live through the measurement, to the nanosecond."""
-    total = 0
+def cpu_by_thread(pid: int) -> dict[str, float]:
+    """CPU time of a process tree in seconds, by the name of its threads (numbers at its end left out)."""
+    total: dict[str, float] = {}
     for process in children(pid):
-        for task in Path(f"/proc/{process}/task").glob("*/schedstat"):
+        for task in Path(f"/proc/{process}/task").iterdir():
             with contextlib.suppress(OSError):
-                total += int(task.read_text().split()[0])
-    return total / 1e9
+                name = (task / "comm").read_text().strip().rstrip("0123456789").rstrip("-")
+                total[name] = total.get(name, 0) + int((task / "schedstat").read_text().split()[0]) / 1e9
+    return total
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process tree, in seconds."""
+    return sum(cpu_by_thread(pid).values())
 
 
 def cpu_when_quiet(pid: int) -> float:
@@ -219,14 +226,18 @@ class Bench:
     def steady(self, target: str, path: str, rate: float, seconds: float) -> dict:
         """At a fixed rate below anybody's limit: latency, and CPU time with nothing dropped or left over."""
         pid = self.pids.get(target)
-        before = cpu_seconds(pid) if pid else 0
+        before = cpu_by_thread(pid) if pid else {}
         with on_cores(self.rest):
             out = subprocess.run(
                 [LOADGEN, "load", self.addresses[target], path, str(rate), str(seconds), "16"], capture_output=True, text=True, check=True
             ).stdout
         result = json.loads(out)
         check(result["errors"] == 0, f"{target} {path}: {result['errors']} errors at {rate}/s")
-        result["cpu_us"] = (cpu_when_quiet(pid) - before) / result["requests"] * 1e6 if pid else 0
+        result["cpu_us"] = 0
+        if pid:
+            cpu_when_quiet(pid)
+            result["threads"] = {name: (cpu - before.get(name, 0)) / result["requests"] * 1e6 for name, cpu in cpu_by_thread(pid).items()}
+            result["cpu_us"] = sum(result["threads"].values())
         return result
 
     def stop(self) -> None:
@@ -277,6 +288,7 @@ def run(bench: Bench, rounds: int, seconds: float) -> dict:
         for target in order:
             path, rate = TIMED_STREAM
             samples.setdefault(("steady", "timed", target), []).append(bench.steady(target, path, rate, seconds))
+    bench.steady_peak = {name: memory_mib(pid, "VmHWM") for name, pid in bench.pids.items()}
     for number in range(rounds):
         print(f"bench: saturation, round {number + 1} of {rounds}", file=sys.stderr)
         order = list(TARGETS)[number % len(TARGETS) :] + list(TARGETS)[: number % len(TARGETS)]
@@ -330,10 +342,14 @@ def report(samples: dict, bench: Bench, arguments: argparse.Namespace, took: flo
             out.append(f"| {answer}, CPU, {word} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
         base = value("saturate", answer, "nginx", "rps")
         out.append(f"| {answer}, requests/s | " + " | ".join(f"{value('saturate', answer, target, 'rps') / base:.2f}" for target in ("plain", "traced", "down")) + " |")
-    out += ["", "## Memory", "", "Resident, MiB.", "", "| | idle | peak under load |", "|---|---:|---:|"]
-    for target in TARGETS:
-        if pid := bench.pids.get(target):
-            out.append(f"| {TARGETS[target]} | {bench.idle[target]:.0f} | {memory_mib(pid, 'VmHWM'):.0f} |")
+    out += ["", "## Where the CPU time goes", "", "µs a request at the fixed rate, traced, by thread. Clients wait for the proxy's alone.", ""]
+    threads = {answer: min(samples[("steady", answer, "traced")], key=lambda sample: sample["cpu_us"])["threads"] for answer in ANSWERS}
+    names = sorted({name for split in threads.values() for name, cpu in split.items() if cpu >= 1})
+    out += ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+    out += [f"| {answer} | " + " | ".join(f"{split.get(name, 0):.0f}" for name in names) + " |" for answer, split in threads.items()]
+    out += ["", "## Memory", "", "Resident, MiB.", "", "| | idle | peak at the fixed rates | peak at saturation |", "|---|---:|---:|---:|"]
+    for target, pid in bench.pids.items():
+        out.append(f"| {TARGETS[target]} | {bench.idle[target]:.0f} | {bench.steady_peak[target]:.0f} | {memory_mib(pid, 'VmHWM'):.0f} |")
     added = max(value("steady", answer, "traced", "mean_us") - value("steady", answer, "direct", "mean_us") for answer in ANSWERS)
     ratio = min(value("steady", answer, "nginx", "cpu_us") / value("steady", answer, "traced", "cpu_us") for answer in ANSWERS)
     out += [
@@ -345,10 +361,10 @@ def report(samples: dict, bench: Bench, arguments: argparse.Namespace, took: flo
         f"| at least 0.8 x nginx per CPU second | {ratio:.2f} (worst of the answers, fixed rate) |",
         f"| at most 0.3 ms added mean | {added / 1000:.2f} ms (worst of the answers) |",
         f"| RSS below 30 MiB idle | {bench.idle['traced']:.0f} MiB |",
-        f"| RSS below 80 MiB under load | {memory_mib(bench.pids['traced'], 'VmHWM'):.0f} MiB |",
+        f"| RSS below 80 MiB under load | {bench.steady_peak['traced']:.0f} MiB at the fixed rates, {memory_mib(bench.pids['traced'], 'VmHWM'):.0f} MiB at saturation |",
         f"| unchanged latency while Langfuse is down | {max(value('steady', a, 'down', 'mean_us') - value('steady', a, 'traced', 'mean_us') for a in ANSWERS):+.0f} µs mean (worst of the answers) |",
         "",
-        f"Delivered to the sink meanwhile: {sink_stats(bench)}. In the store of the traced gateway: {stored(bench)}.",
+        f"The sink took {sink_stats(bench)}. {dropped(bench)}",
         "",
     ]
     return "\n".join(out)
@@ -356,18 +372,21 @@ def report(samples: dict, bench: Bench, arguments: argparse.Namespace, took: flo
 
 def sink_stats(bench: Bench) -> str:
     host, port = bench.sink.split(":")
-    import http.client
-
     connection = http.client.HTTPConnection(host, int(port), timeout=10)
     connection.request("GET", "/stats")
     stats = json.loads(connection.getresponse().read())
     return f"{stats['requests']:,} exports, {stats['bytes'] / 1e6:.1f} MB"
 
 
-def stored(bench: Bench) -> str:
+def dropped(bench: Bench) -> str:
+    """What the traced gateway says about traces that it could not keep up with."""
     gateway = bench.gateways["traced"]
-    size = sum(path.stat().st_size for path in gateway.data_dir.rglob("*") if path.is_file())
-    return f"{size / 1e6:.0f} MB"
+    export = gateway.request("GET", "/status", address=gateway.status).json()["ai_tracing"]["export"]
+    sink = export["sink"]
+    lost = sum(sink[reason] for reason in sink if reason.startswith("dropped"))
+    parts = [f"Of {sink['accepted'] + lost:,} traces, {lost:,} were dropped at the sink"]
+    parts += [f"{sum(d['dropped'].values()):,} of {d['offered']:,} by {d['name'].split()[0]}" for d in export["destinations"]]
+    return ", ".join(parts) + " (at saturation, where one core serves and traces; every drop is counted)."
 
 
 def nginx_version() -> str:
