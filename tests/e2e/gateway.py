@@ -76,6 +76,7 @@ class Gateway:
             *map(str, args),
         ]
         self.exit_code: int | None = None
+        self.terminated = False
         with self.stdout_path.open("ab") as out, self.stderr_path.open("ab") as err:
             self.process = subprocess.Popen([BINARY, "start", *self.args], stdout=out, stderr=err, env=environment(**(env or {})))
         try:
@@ -190,11 +191,16 @@ class Gateway:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
+    def terminate(self) -> None:
+        """SIGTERM to this one process, once: a second one would make it stop without draining."""
+        if not self.terminated and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.terminated = True
+
     def stop(self, timeout: float = 60) -> int:
         """SIGTERM to this one process; its exit code."""
         if self.exit_code is None:
-            if self.process.poll() is None:
-                self.process.send_signal(signal.SIGTERM)
+            self.terminate()
             try:
                 self.exit_code = self.process.wait(timeout)
             except subprocess.TimeoutExpired:

@@ -520,7 +520,7 @@ def test_a_stream_in_flight_is_traced_when_the_gateway_stops(through, upstream, 
     reader = threading.Thread(target=read)
     reader.start()
     upstream.wait(lambda: upstream.sent.get("draining"), what="the first piece")
-    gateway.process.terminate()
+    gateway.terminate()
     until(lambda: not accepts(gateway), what="the proxy to take no new connection")
     gate.open(100)
     reader.join(60)
