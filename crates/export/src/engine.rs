@@ -21,6 +21,7 @@ use crate::exporter::Exporter;
 use crate::exporter::langfuse::{self, Langfuse};
 use crate::http::Client;
 use crate::log::Throttle;
+use crate::priority::give_way;
 use crate::sampling;
 use crate::sink::{Sink, Waiting};
 use crate::stats::{Counter, DestinationStats, Stats};
@@ -125,6 +126,7 @@ impl Engine {
             defects: Throttle::new(Duration::from_secs(1)),
         };
         let thread = std::thread::Builder::new().name("ai-tracing-engine".into()).spawn(move || {
+            give_way();
             let report = runtime.block_on(reader.run(stopped));
             // A name look-up that hangs in a helper thread must not hold up the exit.
             runtime.shutdown_background();

@@ -14,6 +14,7 @@ mod engine;
 pub mod exporter;
 mod http;
 mod log;
+mod priority;
 mod queue;
 mod retry;
 mod sampling;
@@ -28,6 +29,7 @@ mod worker;
 
 pub use destination::QueueOptions;
 pub use engine::{Engine, Observer, Options, ShutdownReport};
+pub use priority::give_way;
 pub use sink::Sink;
 pub use stats::{DestinationStats, Dropped, SinkStats, Stats};
 pub use tracer::{Tracer, TracerError};

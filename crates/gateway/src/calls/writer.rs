@@ -62,7 +62,10 @@ impl Store {
         let writer = Writer::new(path.clone(), connection, retention, Arc::clone(&counters));
         let thread = std::thread::Builder::new()
             .name("local-store".into())
-            .spawn(move || writer.run(&messages))
+            .spawn(move || {
+                ai_tracing_export::give_way();
+                writer.run(&messages);
+            })
             .map_err(|source| OpenError::Io { path, source })?;
         Ok(Self { sender, thread, counters })
     }
