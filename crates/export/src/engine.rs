@@ -48,7 +48,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_entries: 10_000, max_bytes: 256 << 20 }
+        Self { max_entries: 10_000, max_bytes: 64 << 20 }
     }
 }
 

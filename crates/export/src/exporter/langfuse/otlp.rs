@@ -2,6 +2,7 @@
 //!
 //! Observations do not inherit, so everything that belongs to the trace stands on each of its spans.
 
+use bytes::Bytes;
 use prost::Message;
 use serde_json::{Map, Value};
 
@@ -19,7 +20,7 @@ const SCOPE: &str = "langfuse-sdk-ai-tracing";
 pub(super) fn encode(traces: &[Trace]) -> Vec<u8> {
     let scope = InstrumentationScope { name: SCOPE.into(), version: env!("CARGO_PKG_VERSION").into() };
     // No service.version: Langfuse would show it as the version of the observed application.
-    let resource = Resource { attributes: vec![attribute("service.name", "ai-tracing".to_owned())] };
+    let resource = Resource { attributes: vec![attribute("service.name", "ai-tracing")] };
     let spans = traces.iter().flat_map(spans).collect();
     let request = ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
@@ -31,15 +32,14 @@ pub(super) fn encode(traces: &[Trace]) -> Vec<u8> {
 }
 
 fn spans(trace: &Trace) -> impl Iterator<Item = Span> {
-    let input = trace.input.as_ref().map(text);
-    let output = trace.output.as_ref().map(text);
+    let [input, output] = [&trace.input, &trace.output].map(|content| content.as_ref().map(text));
     trace.observations.iter().map(move |observation| span(trace, observation, input.as_ref(), output.as_ref()))
 }
 
-fn span(trace: &Trace, observation: &Observation, input: Option<&String>, output: Option<&String>) -> Span {
+fn span(trace: &Trace, observation: &Observation, input: Option<&Bytes>, output: Option<&Bytes>) -> Span {
     let fault = observation.fault.as_ref();
     let mut attributes = Attributes(Vec::new());
-    attributes.put("langfuse.observation.type", Some(kind(observation.kind).to_owned()));
+    attributes.put("langfuse.observation.type", Some(kind(observation.kind)));
     if observation.below_caller {
         // The caller's span may never reach Langfuse: this one is where the lists of calls shall begin.
         attributes.put("langfuse.internal.is_app_root", Some(true));
@@ -49,8 +49,10 @@ fn span(trace: &Trace, observation: &Observation, input: Option<&String>, output
     attributes.put("langfuse.session.id", trace.session_id.clone());
     attributes.put("langfuse.environment", trace.environment.clone());
     attributes.put("langfuse.trace.tags", Some(trace.tags.clone()).filter(|tags| !tags.is_empty()));
-    attributes.put_all("langfuse.trace.metadata", &trace.metadata);
-    attributes.put("langfuse.observation.level", fault.map(|fault| fault.level.as_str().to_owned()));
+    if observation.is_root {
+        attributes.put_all("langfuse.trace.metadata", &trace.metadata);
+    }
+    attributes.put("langfuse.observation.level", fault.map(|fault| fault.level.as_str()));
     attributes.put("langfuse.observation.status_message", fault.map(|fault| fault.message.clone()));
     attributes.put("langfuse.observation.input", input.filter(|_| observation.shows_input).cloned());
     attributes.put("langfuse.observation.output", output.filter(|_| observation.shows_output).cloned());
@@ -93,25 +95,37 @@ fn kind(kind: Kind) -> &'static str {
 struct Attributes(Vec<KeyValue>);
 
 impl Attributes {
-    fn put(&mut self, key: &str, value: Option<impl Into<any_value::Value>>) {
+    fn put(&mut self, key: &'static str, value: Option<impl Into<any_value::Value>>) {
         self.0.extend(value.map(|value| attribute(key, value)));
     }
 
     /// One attribute for each key, so that it can be filtered by.
     fn put_all(&mut self, prefix: &str, map: &Map<String, Value>) {
         for (key, value) in map {
-            self.put(&format!("{prefix}.{key}"), typed(value));
+            self.0.extend(typed(value).map(|value| attribute([prefix, ".", key].concat(), value)));
         }
     }
 }
 
-fn attribute(key: &str, value: impl Into<any_value::Value>) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value.into()) }) }
+fn attribute(key: impl Into<Bytes>, value: impl Into<any_value::Value>) -> KeyValue {
+    KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value.into()) }) }
+}
+
+impl From<&'static str> for any_value::Value {
+    fn from(text: &'static str) -> Self {
+        Self::String(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+impl From<Bytes> for any_value::Value {
+    fn from(text: Bytes) -> Self {
+        Self::String(text)
+    }
 }
 
 impl From<String> for any_value::Value {
     fn from(text: String) -> Self {
-        Self::String(text)
+        Self::String(text.into())
     }
 }
 
@@ -123,7 +137,7 @@ impl From<bool> for any_value::Value {
 
 impl From<Vec<String>> for any_value::Value {
     fn from(texts: Vec<String>) -> Self {
-        let values = texts.into_iter().map(|text| AnyValue { value: Some(Self::String(text)) }).collect();
+        let values = texts.into_iter().map(|text| AnyValue { value: Some(text.into()) }).collect();
         Self::Array(ArrayValue { values })
     }
 }
@@ -136,7 +150,7 @@ fn typed(value: &Value) -> Option<any_value::Value> {
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => any_value::Value::Int(whole),
             (None, Some(double)) => any_value::Value::Double(double),
-            (None, None) => any_value::Value::String(number.to_string()),
+            (None, None) => number.to_string().into(),
         },
         Value::String(_) | Value::Array(_) | Value::Object(_) => any_value::Value::String(text(value)),
     })
@@ -152,10 +166,11 @@ pub(super) fn flat(map: &Map<String, Value>) -> Map<String, Value> {
 }
 
 /// A string as it is, anything else as JSON text.
-fn text(value: &Value) -> String {
+fn text(value: &Value) -> Bytes {
     match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::String(text) => text.clone().into(),
+        // Written at once: Display goes through a formatter, piece by piece.
+        other => serde_json::to_vec(other).unwrap_or_default().into(),
     }
 }
 

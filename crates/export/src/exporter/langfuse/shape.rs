@@ -42,6 +42,8 @@ pub(super) struct Trace {
 pub(super) struct Observation {
     pub id: u64,
     pub parent: Option<u64>,
+    /// True for the topmost observation: what belongs to the trace as a whole, and may be large, stands on it alone.
+    pub is_root: bool,
     /// True for the topmost of our observations when the caller's span is its parent.
     pub below_caller: bool,
     pub kind: Kind,
@@ -121,6 +123,7 @@ impl Trace {
         let root = Observation {
             id: ids.root,
             parent: ids.parent,
+            is_root: true,
             below_caller: ids.parent.is_some(),
             kind: Kind::Span,
             name,
@@ -177,6 +180,7 @@ fn full(record: &CallRecord, root: Observation, ids: Ids, kind: Kind, generation
     let prompt = Observation {
         id: ids.prompt,
         parent: Some(ids.root),
+        is_root: false,
         below_caller: false,
         kind: Kind::Event,
         name: "prompt".into(),
@@ -191,6 +195,7 @@ fn full(record: &CallRecord, root: Observation, ids: Ids, kind: Kind, generation
     let completion = Observation {
         id: ids.completion,
         parent: Some(ids.root),
+        is_root: false,
         below_caller: false,
         kind,
         name: "completion".into(),

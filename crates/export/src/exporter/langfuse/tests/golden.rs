@@ -94,6 +94,7 @@ fn span(span: Span) -> Value {
 fn attributes(attributes: Vec<KeyValue>) -> Value {
     let mut map = Map::new();
     for KeyValue { key, value } in attributes {
+        let key = String::from_utf8(key.to_vec()).unwrap();
         assert!(map.insert(key.clone(), any(value.unwrap())).is_none(), "{key} twice");
     }
     Value::Object(map)
@@ -101,7 +102,7 @@ fn attributes(attributes: Vec<KeyValue>) -> Value {
 
 fn any(value: AnyValue) -> Value {
     match value.value.unwrap() {
-        any_value::Value::String(text) => text.into(),
+        any_value::Value::String(text) => String::from_utf8(text.to_vec()).unwrap().into(),
         any_value::Value::Bool(truth) => truth.into(),
         any_value::Value::Int(whole) => whole.into(),
         any_value::Value::Double(double) => double.into(),
