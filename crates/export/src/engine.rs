@@ -21,7 +21,7 @@ use crate::exporter::Exporter;
 use crate::exporter::langfuse::{self, Langfuse};
 use crate::http::Client;
 use crate::log::Throttle;
-use crate::priority::give_way;
+use crate::priority::{give_way, pause};
 use crate::sampling;
 use crate::sink::{Sink, Waiting};
 use crate::stats::{Counter, DestinationStats, Stats};
@@ -297,6 +297,7 @@ impl Reader {
         let any = !waiting.is_empty();
         for call in waiting {
             self.read(call);
+            pause();
             tokio::task::yield_now().await;
         }
         any

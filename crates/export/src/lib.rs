@@ -29,7 +29,7 @@ mod worker;
 
 pub use destination::QueueOptions;
 pub use engine::{Engine, Observer, Options, ShutdownReport};
-pub use priority::give_way;
+pub use priority::{give_way, pause};
 pub use sink::Sink;
 pub use stats::{DestinationStats, Dropped, SinkStats, Stats};
 pub use tracer::{Tracer, TracerError};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ai_tracing_core::record::CallRecord;
 use ai_tracing_export::exporter::{BatchLimits, Delivery, EncodeError, Exporter};
+use ai_tracing_export::pause;
 use tokio::sync::oneshot;
 
 use super::row::Row;
@@ -35,7 +36,12 @@ impl Exporter for LocalStore {
     }
 
     fn encode(&self, records: &[Arc<CallRecord>]) -> Result<Self::Payload, EncodeError> {
-        records.iter().map(Row::new).collect::<Result<_, _>>().map_err(|error| EncodeError(error.to_string()))
+        records
+            .iter()
+            .inspect(|_| pause())
+            .map(Row::new)
+            .collect::<Result<_, _>>()
+            .map_err(|error| EncodeError(error.to_string()))
     }
 
     async fn send(&self, rows: &Self::Payload) -> Delivery {

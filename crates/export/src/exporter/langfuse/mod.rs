@@ -45,6 +45,7 @@ use self::answer::Verdict;
 use self::shape::Trace;
 use super::{BatchLimits, Delivery, EncodeError, Exporter};
 use crate::http::{Answer, Client};
+use crate::pause;
 use crate::tracer::TracerError;
 
 /// Largest OTLP request, before compression. A single record may be larger: the server decides.
@@ -242,7 +243,7 @@ pub fn payloads(
 }
 
 fn encode(records: &[Arc<CallRecord>], observations: LangfuseObservations, api: Api) -> Result<Payload, EncodeError> {
-    let traces = records.iter().map(|record| Trace::of(record, observations));
+    let traces = records.iter().inspect(|_| pause()).map(|record| Trace::of(record, observations));
     let (body, events, max) = match api {
         Api::Otlp => (otlp::encode(&traces.collect::<Vec<_>>()), HashMap::new(), MAX_OTLP),
         Api::Ingestion => {
@@ -260,9 +261,15 @@ fn encode(records: &[Arc<CallRecord>], observations: LangfuseObservations, api: 
     Ok(Payload { api, body, records: records.len(), oversize, events })
 }
 
+/// What is compressed at a time: about 100 us.
+const GZIP_BLOCK: usize = 32 << 10;
+
 fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
-    encoder.write_all(bytes)?;
+    for block in bytes.chunks(GZIP_BLOCK) {
+        encoder.write_all(block)?;
+        pause();
+    }
     encoder.finish()
 }
 

@@ -11,6 +11,7 @@ use super::proto::{
     SPAN_KIND_CLIENT, SPAN_KIND_INTERNAL, STATUS_CODE_ERROR, ScopeSpans, Span, Status, any_value,
 };
 use super::shape::{Kind, Level, Observation, Trace};
+use crate::pause;
 
 /// A scope that begins with `langfuse-sdk` keeps Langfuse from copying every attribute into the metadata once more;
 /// the bare name is the official SDK's own.
@@ -21,7 +22,7 @@ pub(super) fn encode(traces: &[Trace]) -> Vec<u8> {
     let scope = InstrumentationScope { name: SCOPE.into(), version: env!("CARGO_PKG_VERSION").into() };
     // No service.version: Langfuse would show it as the version of the observed application.
     let resource = Resource { attributes: vec![attribute("service.name", "ai-tracing")] };
-    let spans = traces.iter().flat_map(spans).collect();
+    let spans = traces.iter().inspect(|_| pause()).flat_map(spans).collect();
     let request = ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(resource),
