@@ -25,7 +25,7 @@ use super::exchange::Budget;
 use super::failure::Complaints;
 use super::headers::Client;
 use super::patient::Patient;
-use super::upstream::{Connector, Pool};
+use super::upstream::{Connector, MAX_HEADER_LIST, Pool, STREAM_WINDOW, connection_window};
 use super::{CLIENT_TIMEOUT, Connection, Worker};
 use crate::live::Live;
 use crate::status::ServerStats;
@@ -37,7 +37,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 const HANDOVER: usize = 1024;
 
 /// Calls that one HTTP/2 connection may have open.
-const MAX_STREAMS: u32 = 256;
+const MAX_STREAMS: u32 = 128;
 
 /// Where to listen: Kong's `proxy_listen`, such as `0.0.0.0:8443 ssl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,7 +324,13 @@ async fn work(mut accepted: mpsc::Receiver<Accepted>, shared: Shared, mut phase:
 fn http_server() -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(CLIENT_TIMEOUT);
-    server.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(connection_window(MAX_STREAMS))
+        .max_header_list_size(MAX_HEADER_LIST);
     server
 }
 

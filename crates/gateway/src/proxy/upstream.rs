@@ -41,7 +41,19 @@ const MAX_IDLE: usize = 512;
 
 /// Calls on one HTTP/2 connection before another is opened. Servers allow 100 and more (RFC 9113, 6.5.2 recommends no
 /// fewer); calls beyond what the server allows would wait inside the connection.
-const MAX_STREAMS: usize = 100;
+const MAX_STREAMS: u32 = 100;
+
+/// Bytes that one call on an HTTP/2 connection, of a client or to an upstream, may have under way before they are taken.
+pub const STREAM_WINDOW: u32 = 256 << 10;
+
+/// The same for a connection with `streams` calls: as much as all of them together, so that one call whose peer takes
+/// nothing never holds the others up.
+pub const fn connection_window(streams: u32) -> u32 {
+    streams * STREAM_WINDOW
+}
+
+/// Longest list of header fields over HTTP/2, counted as RFC 9113, 6.5.2 does; hyper's own limit is 16 KiB.
+pub const MAX_HEADER_LIST: u32 = 128 << 10;
 
 /// What connections are shared by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -171,7 +183,9 @@ impl Connector {
             if io.connected().is_negotiated_h2() {
                 let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                     .timer(hyper_util::rt::TokioTimer::new())
-                    .adaptive_window(true)
+                    .initial_stream_window_size(STREAM_WINDOW)
+                    .initial_connection_window_size(connection_window(MAX_STREAMS))
+                    .max_header_list_size(MAX_HEADER_LIST)
                     .handshake(io)
                     .await
                     .map_err(|error| ConnectError::Io(error.to_string()))?;
@@ -294,7 +308,7 @@ pub struct Shared {
 impl Shared {
     fn has_room(&self) -> bool {
         // One reference is the pool's own.
-        !self.sender.is_closed() && Arc::strong_count(&self.in_flight) <= MAX_STREAMS
+        !self.sender.is_closed() && Arc::strong_count(&self.in_flight) <= MAX_STREAMS as usize
     }
 }
 

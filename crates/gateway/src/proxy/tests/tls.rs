@@ -104,14 +104,19 @@ async fn h2_upstream(upstream: Upstream, acceptor: TlsAcceptor) {
                 request.headers().get("te"),
                 request.headers().get("host"),
             );
+            let large = request.headers().get("x-large").cloned();
             let body = request.into_body().collect().await.unwrap().to_bytes();
             let mut response = Response::new(Full::new(Bytes::from(ANSWER)));
+            if let Some(large) = large {
+                response.headers_mut().insert("x-large", large);
+            }
             response.headers_mut().insert("x-told", told.parse().unwrap());
             response.headers_mut().insert("x-length", body.len().into());
             Ok::<_, hyper::Error>(response)
         });
         tokio::spawn(
             hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .max_header_list_size(1 << 20)
                 .serve_connection(TokioIo::new(stream), service),
         );
     }
@@ -136,14 +141,19 @@ async fn http2_on_both_sides_over_tls() {
     let stream = TcpStream::connect(gateway.tls_address.unwrap()).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .max_header_list_size(1 << 20)
+        .handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
     let connection = tokio::spawn(connection);
-    // Several calls at once on one connection.
+    // Several calls at once on one connection, with heads as large as HTTP/1.1 takes them.
+    let large = "x".repeat(60 << 10);
     let calls: Vec<_> = (0..5)
         .map(|_| {
             let request = Request::post("https://gateway.test/v1/chat/completions?x=1")
                 .header("te", "trailers")
+                .header("x-large", &large)
                 .body(Full::new(Bytes::from(CHAT)))
                 .unwrap();
             tokio::spawn(sender.send_request(request))
@@ -156,6 +166,7 @@ async fn http2_on_both_sides_over_tls() {
             address.port()
         );
         assert_eq!(response.headers()["x-told"], told.as_str());
+        assert_eq!(response.headers()["x-large"], large.as_str());
         assert_eq!(response.headers()["x-length"], CHAT.len().to_string().as_str());
         assert_eq!(response.headers()["via"], format!("2 {}", crate::proxy::headers::PRODUCT).as_str());
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), ANSWER);
@@ -213,4 +224,41 @@ async fn no_call_follows_another_onto_an_http2_connection_that_hangs() {
     }
     drop(hanging);
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_holds_no_other_call_up() {
+    let identity = identity(&[b"h2"]);
+    let upstream = Upstream::bind().await;
+    let address = upstream.address();
+    let serving = tokio::spawn(async move {
+        // One connection for all calls.
+        let stream = identity.acceptor.accept(upstream.accept().await.stream).await.unwrap();
+        let service = service_fn(async |request: Request<hyper::body::Incoming>| {
+            let body = if request.uri().path() == "/file" { vec![b' '; 64 << 20].into() } else { Bytes::from(ANSWER) };
+            Ok::<_, hyper::Error>(Response::new(Full::new(body)))
+        });
+        hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), service)
+            .await
+    });
+    let mut gateway = Gateway::start(address, Setup { service: https(Some(false)), ..Setup::default() }).await;
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let mut client = gateway.client().await;
+        client.write("GET /file HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert_eq!(client.read_head().await.first_line(), "HTTP/1.1 200 OK");
+        slow.push(client);
+    }
+    // Each has had time to use up what it may.
+    for client in &mut slow {
+        client.read_exact(8 << 20).await;
+    }
+    let mut client = gateway.client().await;
+    client.write(chat()).await;
+    client.read_until(ANSWER).await;
+    assert_eq!(gateway.record().await.end.as_str(), "complete");
+    drop((slow, client));
+    gateway.stop().await;
+    serving.abort();
 }
