@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{HOST, HeaderValue, TRANSFER_ENCODING};
+use http::header::{HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery};
 use http::{Method, Request, Response, Uri, Version};
 use http_body::Body;
@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use super::exchange::{Exchange, Patience, Upload};
 use super::failure::Failure;
 use super::tee::{Lease, RequestBody};
-use super::upstream::{ConnectError, Pool, Profile, Sender};
+use super::upstream::{ConnectError, Pool, Profile, Sender, Wanted};
 
 /// Connections that may turn out to be closed before a new one is made.
 const STALE: u32 = 2;
@@ -54,14 +54,16 @@ pub async fn send(
 ) -> Result<Answer, Failure> {
     let profile = destination.profile;
     let patience = patience(profile);
+    // Left only where the client may switch the protocol.
+    let wanted = if request.headers().contains_key(UPGRADE) { Wanted::Http1 } else { Wanted::Any };
     let mut retries = profile.retries;
     let mut stale = 0;
     loop {
-        let reused = if stale < STALE { pool.reuse(&profile.target) } else { None };
+        let reused = if stale < STALE { pool.reuse(&profile.target, wanted) } else { None };
         let is_reused = reused.is_some();
         let mut sender = match reused {
             Some(sender) => sender,
-            None => match pool.connect(profile).await {
+            None => match pool.connect(profile, wanted).await {
                 Ok(sender) => sender,
                 Err(ConnectError::Io(_) | ConnectError::Timeout) if retries > 0 => {
                     retries -= 1;

@@ -136,8 +136,24 @@ impl Profile {
 /// Makes connections; cheap to clone.
 #[derive(Clone)]
 pub struct Connector {
-    verified: HttpsConnector<HttpConnector<Resolver>>,
-    unverified: HttpsConnector<HttpConnector<Resolver>>,
+    verified: Https,
+    unverified: Https,
+}
+
+/// Connects over TLS, by what the upstream is offered.
+#[derive(Clone)]
+struct Https {
+    any: HttpsConnector<HttpConnector<Resolver>>,
+    http1: HttpsConnector<HttpConnector<Resolver>>,
+}
+
+/// What a call needs of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// HTTP/1.1 or HTTP/2, whichever the upstream prefers.
+    Any,
+    /// HTTP/1.1: only there can a connection switch to WebSocket.
+    Http1,
 }
 
 /// A connection that cannot be made.
@@ -173,11 +189,15 @@ impl Connector {
         };
         let trusting = Arc::new(TrustAll(Arc::clone(&provider)));
         let unverified = builder()?.dangerous().with_custom_certificate_verifier(trusting).with_no_client_auth();
-        Ok(Self { verified: https(verified), unverified: https(unverified) })
+        Ok(Self { verified: Https::new(verified), unverified: Https::new(unverified) })
     }
 
-    async fn connect(&self, target: &Target, timeout: Duration) -> Result<Sender, ConnectError> {
-        let mut connector = if target.verify { self.verified.clone() } else { self.unverified.clone() };
+    async fn connect(&self, target: &Target, wanted: Wanted, timeout: Duration) -> Result<Sender, ConnectError> {
+        let https = if target.verify { &self.verified } else { &self.unverified };
+        let mut connector = match wanted {
+            Wanted::Any => https.any.clone(),
+            Wanted::Http1 => https.http1.clone(),
+        };
         let connecting = async {
             let io = connector.call(target.uri.clone()).await.map_err(|error| connect_error(&*error))?;
             if io.connected().is_negotiated_h2() {
@@ -202,12 +222,23 @@ impl Connector {
     }
 }
 
-fn https(config: ClientConfig) -> HttpsConnector<HttpConnector<Resolver>> {
-    let mut http = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_keepalive(Some(IDLE));
-    HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_all_versions().wrap_connector(http)
+impl Https {
+    fn new(config: ClientConfig) -> Self {
+        let mut http = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_keepalive(Some(IDLE));
+        let mut http1 = config.clone();
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self {
+            any: HttpsConnectorBuilder::new()
+                .with_tls_config(config)
+                .https_or_http()
+                .enable_all_versions()
+                .wrap_connector(http.clone()),
+            http1: HttpsConnector::from((http, http1)),
+        }
+    }
 }
 
 fn connect_error(error: &(dyn Error + 'static)) -> ConnectError {
@@ -349,12 +380,15 @@ impl Pool {
     }
 
     /// A connection that is open already, if any.
-    pub fn reuse(&self, target: &Arc<Target>) -> Option<Sender> {
+    pub fn reuse(&self, target: &Arc<Target>, wanted: Wanted) -> Option<Sender> {
         let mut idle = self.lock();
         let idle = idle.get_mut(target)?;
         // A connection that is not ready still uploads to an upstream that answered early: it is left to finish.
         if let Some(at) = idle.h1.iter().rposition(|(sender, since)| sender.is_ready() && since.elapsed() < IDLE) {
             return Some(Sender::H1(idle.h1.remove(at).0));
+        }
+        if wanted == Wanted::Http1 {
+            return None;
         }
         let (shared, used) = idle.h2.iter_mut().find(|(shared, _)| shared.has_room())?;
         *used = Instant::now();
@@ -366,8 +400,8 @@ impl Pool {
     /// # Errors
     ///
     /// Says why none can be had.
-    pub async fn connect(&self, profile: &Profile) -> Result<Sender, ConnectError> {
-        let sender = self.connector.connect(&profile.target, profile.connect_timeout).await?;
+    pub async fn connect(&self, profile: &Profile, wanted: Wanted) -> Result<Sender, ConnectError> {
+        let sender = self.connector.connect(&profile.target, wanted, profile.connect_timeout).await?;
         if let Sender::H2(shared) = &sender {
             let mut idle = self.lock();
             idle.entry(Arc::clone(&profile.target)).or_default().h2.push((shared.clone(), Instant::now()));

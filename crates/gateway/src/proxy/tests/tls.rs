@@ -262,3 +262,32 @@ async fn a_client_that_reads_slowly_holds_no_other_call_up() {
     gateway.stop().await;
     serving.abort();
 }
+
+#[tokio::test]
+async fn a_websocket_to_an_upstream_that_offers_http2_is_http1() {
+    let identity = identity(&[b"h2", b"http/1.1"]);
+    let upstream = Upstream::bind().await;
+    let gateway = Gateway::start(upstream.address(), Setup { service: https(Some(false)), ..Setup::default() }).await;
+    // Another call's HTTP/2 connection is there already.
+    let mut client = gateway.client().await;
+    client.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    let h2 = identity.acceptor.accept(upstream.accept().await.stream).await.unwrap();
+    assert_eq!(h2.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let service = service_fn(async |_| Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::from("{}")))));
+    let serving = tokio::spawn(
+        hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(h2), service),
+    );
+    client.read_until("{}").await;
+
+    client.write("GET /v1/realtime HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+    let stream = soon("TLS", identity.acceptor.accept(upstream.accept().await.stream)).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    let mut peer = Peer::new(stream);
+    assert_eq!(peer.read_head().await.get("upgrade"), Some("websocket"));
+    peer.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst").await;
+    assert_eq!(client.read_head().await.first_line(), "HTTP/1.1 101 Switching Protocols");
+    assert_eq!(client.read_exact(5).await, "first");
+    drop((client, peer));
+    gateway.stop().await;
+    serving.abort();
+}
