@@ -93,6 +93,10 @@ pub fn address(flag: &str, text: &str) -> Result<Option<SocketAddr>> {
     }
 }
 
+/// How long the upstream of `--upstream` may take: models think for minutes before the first byte of their answer, for
+/// which Kong's default of a minute is too short.
+const TIMEOUT_MS: u64 = 600_000;
+
 /// The declarative document that `--upstream` stands for: one service, one route to it for everything, the plugin on
 /// all of it. `lookup` reads environment variables.
 pub fn document(upstream: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Value> {
@@ -107,6 +111,7 @@ pub fn document(upstream: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Resu
     let path = url.path().trim_end_matches('/');
     let mut service = json!({
         "name": "upstream", "protocol": url.scheme(), "host": host, "port": port,
+        "read_timeout": TIMEOUT_MS, "write_timeout": TIMEOUT_MS,
         "routes": [{ "name": "upstream", "paths": ["/"], "strip_path": false }],
     });
     if let (false, Some(service)) = (path.is_empty(), service.as_object_mut()) {
@@ -170,6 +175,7 @@ mod tests {
                 "_format_version": "3.0",
                 "services": [{
                     "name": "upstream", "protocol": "https", "host": "llm.test", "port": 8443, "path": "/api",
+                    "read_timeout": 600_000, "write_timeout": 600_000,
                     "routes": [{ "name": "upstream", "paths": ["/"], "strip_path": false }],
                 }],
                 "plugins": [{ "name": "ai-tracing", "config": {} }],
