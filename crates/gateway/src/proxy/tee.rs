@@ -108,7 +108,7 @@ impl Body for RequestBody {
                     }
                     this.exchange.request_body(data);
                 }
-                if this.inner.is_end_stream() {
+                if frame.is_trailers() || this.inner.is_end_stream() {
                     this.finish(Upload::Done(Instant::now()));
                 } else {
                     this.exchange.uploaded(Upload::ToUpstream(Instant::now()));
@@ -209,7 +209,8 @@ impl Stream {
                 if let Some(data) = frame.data_ref() {
                     self.ending.exchange().response_body(data, self.last);
                 }
-                if self.inner.is_end_stream() {
+                // After trailers nobody asks for more.
+                if frame.is_trailers() || self.inner.is_end_stream() {
                     self.complete();
                 }
                 Poll::Ready(Some(Ok(frame)))

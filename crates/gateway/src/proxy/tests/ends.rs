@@ -49,6 +49,26 @@ async fn a_stream_passes_piece_by_piece() {
 }
 
 #[tokio::test]
+async fn trailers_are_the_end() {
+    let upstream = Upstream::bind().await;
+    let mut gateway = Gateway::start(upstream.address(), Setup::default()).await;
+    for te in ["", "TE: trailers\r\n"] {
+        let mut client = gateway.client().await;
+        client.write(post("/v1/chat/completions", te, CHAT)).await;
+        let mut peer = upstream.accept().await;
+        peer.read_head().await;
+        peer.read_exact(CHAT.len()).await;
+        let head = "HTTP/1.1 200 OK\r\nTrailer: x-sum\r\nTransfer-Encoding: chunked\r\n\r\n";
+        peer.write(head.to_owned() + &chunk(ANSWER) + "0\r\nx-sum: 1\r\n\r\n").await;
+        client.read_until("0\r\n").await;
+        assert_eq!(gateway.record().await.end, End::Complete);
+        // The next call connects anew.
+        drop((client, peer));
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn no_body_ends_with_the_head() {
     let upstream = Upstream::bind().await;
     let mut gateway = Gateway::start(upstream.address(), Setup::default()).await;
