@@ -10,8 +10,8 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, EXPECT, Entry, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
-    VIA,
+    CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE, VIA,
 };
 
 /// The gateway's name in `Server` and `Via`.
@@ -151,6 +151,10 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         }
         headers.remove(CONNECTION);
     }
+    // A message with both has the length that its coding says (RFC 9112, 6.3): the other must not go on.
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, TE, UPGRADE] {
         headers.remove(name);
     }
@@ -283,7 +287,6 @@ mod tests {
             ("proxy-connection", "keep-alive"),
             ("proxy-authorization", "Basic abc"),
             ("proxy", "http://evil.test"),
-            ("transfer-encoding", "chunked"),
             ("te", "gzip, Trailers"),
             ("upgrade", "h2c"),
             ("expect", "100-continue"),
@@ -308,6 +311,15 @@ mod tests {
             ("x-kong-request-id", "abc"),
         ]);
         assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn a_length_that_the_coding_contradicts_goes_no_further() {
+        let both = [("content-length", "3"), ("transfer-encoding", "chunked")];
+        assert_eq!(sent(&both), expected(&[]));
+        let mut headers = map(&both);
+        to_client(&mut headers, false, Latencies { proxy: 0, upstream: 0 }, HeaderValue::from_static("abc"));
+        assert!(!headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING));
     }
 
     #[test]

@@ -247,6 +247,22 @@ async fn trailers_pass_both_ways() {
 }
 
 #[tokio::test]
+async fn an_answer_with_two_lengths_has_that_of_its_coding() {
+    let upstream = Upstream::bind().await;
+    let mut gateway = Gateway::start(upstream.address(), Setup::default()).await;
+    let (mut client, mut peer) = call(&gateway, &upstream).await;
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let body = chunk(ANSWER) + "0\r\n\r\n";
+    peer.write(head.to_owned() + &body).await;
+    let head = client.read_head().await;
+    assert_eq!((head.get("content-length"), head.get("transfer-encoding")), (None, Some("chunked")));
+    assert_eq!(client.read_exact(body.len()).await, body);
+    assert_eq!(gateway.record().await.end.as_str(), "complete");
+    drop((client, peer));
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_get_with_a_body_keeps_it() {
     let upstream = Upstream::bind().await;
     let gateway = Gateway::start(upstream.address(), Setup::default()).await;
