@@ -37,7 +37,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 
 use self::attempt::{Answer, Destination};
@@ -87,7 +87,8 @@ impl Worker {
         let clock = Clock::start();
         let request_id = request_id();
         let upgrade = match request.version() {
-            Version::HTTP_11 => headers::upgrade(request.headers()),
+            // WebSocket begins with GET (RFC 6455, 4.1): no other call leaves the trace by asking for it.
+            Version::HTTP_11 if request.method() == Method::GET => headers::upgrade(request.headers()),
             _ => None,
         };
         let tunnel = upgrade.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));

@@ -342,6 +342,17 @@ async fn websockets_are_tunnels_whose_halves_close_apart() {
 }
 
 #[tokio::test]
+async fn nobody_leaves_the_trace_by_asking_for_an_upgrade() {
+    let upstream = Upstream::bind().await;
+    let mut gateway = Gateway::start(upstream.address(), Setup::default()).await;
+    let request = post("/v1/chat/completions", "Connection: Upgrade\r\nUpgrade: websocket\r\n", CHAT);
+    let head = seen(&gateway, &upstream, &request).await;
+    assert_eq!((head.get("connection"), head.get("upgrade")), (None, None));
+    assert_eq!(gateway.record().await.end.as_str(), "complete");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn other_upgrades_are_not_passed_on() {
     let upstream = Upstream::bind().await;
     let gateway = Gateway::start(upstream.address(), Setup::default()).await;
