@@ -164,6 +164,11 @@ impl Capture {
         self.0.trace.outgoing(self.0.ids.span)
     }
 
+    /// Whether the trace is the caller's. Where it is not, the caller's `tracestate` means nothing to the upstream.
+    pub fn joined(&self) -> bool {
+        self.0.trace.parent.is_some()
+    }
+
     /// A piece of the request's body, as it passes.
     pub fn request_body(&mut self, bytes: &[u8]) {
         self.0.request_body.push_untimed(bytes);

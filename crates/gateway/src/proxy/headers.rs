@@ -38,6 +38,8 @@ pub const X_KONG_REQUEST_ID: HeaderName = HeaderName::from_static("x-kong-reques
 pub const X_KONG_RESPONSE_LATENCY: HeaderName = HeaderName::from_static("x-kong-response-latency");
 /// W3C Trace Context.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// What vendors add to a `traceparent`.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What is known of the client's connection; made once a connection.
 #[derive(Clone, Debug)]

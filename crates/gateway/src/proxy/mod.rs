@@ -118,6 +118,9 @@ impl Worker {
             Some((capture, tracing)) => {
                 if let Ok(traceparent) = HeaderValue::try_from(capture.traceparent()) {
                     parts.headers.insert(headers::TRACEPARENT, traceparent);
+                    if !capture.joined() {
+                        parts.headers.remove(headers::TRACESTATE);
+                    }
                 }
                 Exchange::traced(clock, capture, tracing, Arc::clone(&self.budget))
             }

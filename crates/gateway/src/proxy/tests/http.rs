@@ -342,6 +342,18 @@ async fn websockets_are_tunnels_whose_halves_close_apart() {
 }
 
 #[tokio::test]
+async fn the_state_of_a_trace_that_is_not_joined_is_dropped() {
+    let upstream = Upstream::bind().await;
+    let mut gateway = Gateway::start(upstream.address(), Setup::default()).await;
+    let context = "traceparent: broken\r\ntracestate: k=v\r\n";
+    let head = seen(&gateway, &upstream, &post("/v1/chat/completions", context, CHAT)).await;
+    assert!(head.get("traceparent").is_some_and(|parent| parent.starts_with("00-")));
+    assert_eq!(head.get("tracestate"), None);
+    gateway.record().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn nobody_leaves_the_trace_by_asking_for_an_upgrade() {
     let upstream = Upstream::bind().await;
     let mut gateway = Gateway::start(upstream.address(), Setup::default()).await;
