@@ -152,7 +152,8 @@ impl Worker {
                 client: &connection.client,
                 host: &host,
                 path: uri.path(),
-                prefix: if route.joining.strip && matched > 0 { path.get(..matched) } else { None },
+                // As Kong: stripping the root takes nothing away.
+                prefix: path.get(..matched).filter(|prefix| route.joining.strip && !["", "/"].contains(prefix)),
                 h2,
                 request_id: &request_id,
                 upgrade: tunnel.as_ref().map(|(protocol, _)| protocol.clone()),

@@ -354,6 +354,16 @@ async fn the_state_of_a_trace_that_is_not_joined_is_dropped() {
 }
 
 #[tokio::test]
+async fn the_root_is_no_prefix() {
+    let upstream = Upstream::bind().await;
+    let setup = Setup { route: json!({ "strip_path": true }), ..Setup::default() };
+    let gateway = Gateway::start(upstream.address(), setup).await;
+    let head = seen(&gateway, &upstream, "GET /a HTTP/1.1\r\nHost: h\r\nX-Forwarded-Prefix: /b\r\n\r\n").await;
+    assert_eq!((head.get("x-forwarded-path"), head.get("x-forwarded-prefix")), (Some("/a"), None));
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn nobody_leaves_the_trace_by_asking_for_an_upgrade() {
     let upstream = Upstream::bind().await;
     let mut gateway = Gateway::start(upstream.address(), Setup::default()).await;
