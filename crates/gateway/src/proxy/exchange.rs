@@ -156,6 +156,10 @@ impl Captured {
     /// Takes what the capture has grown by from the budget; with none left, the capture keeps no more.
     fn account(&mut self) {
         let Some(capture) = &mut self.capture else { return };
+        // As for most pieces: what all threads share is left alone.
+        if capture.weight() == self.held {
+            return;
+        }
         if self.budget.exhausted() && !self.starved {
             self.starved = true;
             capture.keep_no_more();
