@@ -182,7 +182,7 @@ fn what_cannot_start_says_why_in_one_line() {
     let file = file.to_str().unwrap();
     let table: [(&[&str], &str); 8] = [
         (&["--config", file, "--upstream", "http://h"], "cannot be used together"),
-        (&["--upstream", "h"], "--upstream: h: not an address"),
+        (&["--upstream", "h"], "--upstream: not an address"),
         (&["--config", file], "plugins[0].config.langfuse_public_key: required when langfuse_enabled is true"),
         (&["--config", "/nowhere/kong.yml"], "cannot read /nowhere/kong.yml"),
         (&["--proxy-listen", &taken], "cannot listen on"),

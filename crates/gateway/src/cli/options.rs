@@ -100,14 +100,15 @@ const TIMEOUT_MS: u64 = 600_000;
 /// The declarative document that `--upstream` stands for: one service, one route to it for everything, the plugin on
 /// all of it. `lookup` reads environment variables.
 pub fn document(upstream: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Value> {
-    let url = Url::parse(upstream).with_context(|| format!("--upstream: {upstream}: not an address"))?;
-    ensure!(matches!(url.scheme(), "http" | "https"), "--upstream: {upstream}: only http and https are supported");
+    // What is wrong with it may be where a key or a password stands: no error repeats the address.
+    let url = Url::parse(upstream).context("--upstream: not an address, such as https://api.openai.com")?;
+    ensure!(matches!(url.scheme(), "http" | "https"), "--upstream: only http and https are supported");
     let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-        bail!("--upstream: {upstream}: has no host");
+        bail!("--upstream: has no host");
     };
     // A password in an address would end up in logs and in the Admin API.
     ensure!(url.username().is_empty() && url.password().is_none(), "--upstream: must not contain credentials");
-    ensure!(url.query().is_none() && url.fragment().is_none(), "--upstream: {upstream}: must end with the path");
+    ensure!(url.query().is_none() && url.fragment().is_none(), "--upstream: must end with the path");
     let path = url.path().trim_end_matches('/');
     let mut service = json!({
         "name": "upstream", "protocol": url.scheme(), "host": host, "port": port,
@@ -185,9 +186,16 @@ mod tests {
 
     #[test]
     fn wrong_upstreams_are_refused_without_their_secrets() {
-        for wrong in ["llm.test", "ftp://llm.test", "http://", "https://llm.test/?key=1", "https://me:hunter2@llm.test"]
-        {
-            let error = document(wrong, &none).unwrap_err().to_string();
+        for wrong in [
+            "llm.test",
+            "ftp://me:hunter2@llm.test",
+            "http://",
+            "https://llm.test/?key=hunter2",
+            "https://me:hunter2@llm.test",
+            "me:hunter2@llm.test",
+            "https://me:hunter2@llm.test:port",
+        ] {
+            let error = format!("{:#}", document(wrong, &none).unwrap_err());
             assert!(error.starts_with("--upstream: ") && !error.contains("hunter2"), "{error}");
         }
     }
