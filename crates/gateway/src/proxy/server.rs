@@ -218,8 +218,9 @@ impl Server {
             let name = format!("proxy-{index}");
             threads.push(std::thread::Builder::new().name(name).spawn(move || {
                 runtime.block_on(work(accepted, shared, seen));
-                // Only now has everything on this thread ended, captures of cut calls included.
-                drop(runtime);
+                // Only now has everything on this thread ended, captures of cut calls included. A name that is still
+                // being resolved, which nothing can break off, is not waited for.
+                runtime.shutdown_background();
                 drop(guard);
             })?);
             queues.push(queue);
