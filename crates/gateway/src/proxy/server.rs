@@ -19,6 +19,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::exchange::Budget;
@@ -345,6 +346,7 @@ async fn serve(
 ) {
     counters.accepted.fetch_add(1, Ordering::Relaxed);
     let _active = Gauge::new(&counters.active);
+    let born = Instant::now();
     let Accepted { stream, peer, port, tls } = accepted;
     let client = Client::new(peer.ip(), port, tls.is_some());
     let connection = Arc::new(Connection { client, tls: tls.is_some(), guard, counters: Arc::clone(&counters) });
@@ -356,11 +358,11 @@ async fn serve(
         return;
     }
     match tls {
-        None => serve_io(stream, worker, &server, connection, phase).await,
+        None => serve_io(stream, worker, &server, connection, phase, born).await,
         Some(tls) => {
             let handshake = tokio::time::timeout(CLIENT_TIMEOUT, tls.accept(stream)).await;
             if let Ok(Ok(stream)) = handshake {
-                serve_io(stream, worker, &server, connection, phase).await;
+                serve_io(stream, worker, &server, connection, phase, born).await;
             }
         }
     }
@@ -372,8 +374,11 @@ async fn serve_io<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     server: &auto::Builder<TokioExecutor>,
     connection: Arc<Connection>,
     mut phase: watch::Receiver<Phase>,
+    born: Instant,
 ) {
+    let (asked, mut seen) = watch::channel(false);
     let service = service_fn(move |request| {
+        asked.send_if_modified(|asked| !std::mem::replace(asked, true));
         let (worker, connection) = (Arc::clone(&worker), Arc::clone(&connection));
         async move {
             connection.counters.requests.fetch_add(1, Ordering::Relaxed);
@@ -383,9 +388,16 @@ async fn serve_io<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     });
     let serving = server.serve_connection_with_upgrades(TokioIo::new(Patient::new(io, CLIENT_TIMEOUT)), service);
     tokio::pin!(serving);
+    // hyper's own timeout begins with HTTP/1.1; a client may say nothing, or half of what opens HTTP/2.
+    let silence = async {
+        if tokio::time::timeout_at(born + CLIENT_TIMEOUT, seen.wait_for(|asked| *asked)).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
     let result = tokio::select! {
         biased;
         result = serving.as_mut() => result,
+        () = silence => return,
         () = reached(&mut phase, Phase::Draining) => {
             serving.as_mut().graceful_shutdown();
             serving.await
@@ -398,7 +410,35 @@ async fn serve_io<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_asks_for_nothing_is_left() {
+        for said in ["", "PRI * HT", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTT"] {
+            let worker = Arc::new(Worker {
+                live: Arc::new(Live::new(Box::new(|_| Err(String::new())))),
+                pool: Arc::new(Pool::new(Connector::new().unwrap())),
+                budget: Arc::new(Budget::new(0)),
+                max_body: None,
+                complaints: Complaints::default(),
+            });
+            let connection = Arc::new(Connection {
+                client: Client::new([127, 0, 0, 1].into(), 1, false),
+                tls: false,
+                guard: Guard(mpsc::channel(1).0),
+                counters: Arc::default(),
+            });
+            let (mut near, far) = duplex(1 << 16);
+            near.write_all(said.as_bytes()).await.unwrap();
+            let (_running, phase) = watch::channel(Phase::Running);
+            let born = Instant::now();
+            serve_io(far, worker, &http_server(), connection, phase, born).await;
+            assert!(born.elapsed() >= CLIENT_TIMEOUT && born.elapsed() < 2 * CLIENT_TIMEOUT, "{said:?}");
+            near.read_to_end(&mut Vec::new()).await.unwrap();
+        }
+    }
 
     #[test]
     fn listens_where_kongs_syntax_says() {
