@@ -1,8 +1,8 @@
 //! Listeners, threads and connections.
 //!
 //! One task per listener accepts and hands each connection to the next proxy thread. Each thread runs a runtime of its
-//! own. Stopping: no more connections are accepted, open ones finish the call they are in, and what is left when the
-//! drain timeout is over is cut.
+//! own. Stopping: what has connected already is served, no more connections are accepted, open ones finish the call they
+//! are in, and what is left when the drain timeout is over is cut.
 
 use std::convert::Infallible;
 use std::io;
@@ -36,6 +36,12 @@ const SWEEP: Duration = Duration::from_secs(5);
 
 /// Connections that may wait for a thread to take them.
 const HANDOVER: usize = 1024;
+
+/// Connections that the system may have accepted for us.
+const BACKLOG: i32 = 4096;
+
+/// For how long after it connected a client is taken to have its request on the way when the gateway stops.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Calls that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
@@ -107,7 +113,7 @@ impl Bound {
         let socket = Socket::new(Domain::for_address(listen.address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.bind(&listen.address.into())?;
-        socket.listen(4096)?;
+        socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         let listener = std::net::TcpListener::from(socket);
         Ok(Self { address: listener.local_addr()?, listener, tls })
@@ -260,10 +266,11 @@ async fn accept(
     queues: Vec<mpsc::Sender<Accepted>>,
     mut phase: watch::Receiver<Phase>,
 ) {
-    for queue in queues.iter().cycle() {
+    let mut queues = queues.iter().cycle();
+    for queue in queues.by_ref() {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = reached(&mut phase, Phase::Draining) => return,
+            () = reached(&mut phase, Phase::Draining) => break,
         };
         let stream = accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
         match stream {
@@ -277,6 +284,16 @@ async fn accept(
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
+        }
+    }
+    // These believe that they are connected: closing the listener would reset them.
+    let Ok(listener) = listener.into_std() else { return };
+    for (_, queue) in (0..BACKLOG).zip(queues) {
+        let Ok((stream, peer)) = listener.accept() else { return };
+        if stream.set_nonblocking(true).is_ok()
+            && queue.send(Accepted { stream, peer, port, tls: tls.clone() }).await.is_err()
+        {
+            return;
         }
     }
 }
@@ -310,9 +327,10 @@ async fn work(mut accepted: mpsc::Receiver<Accepted>, shared: Shared, mut phase:
                         serve(next, Arc::clone(&worker), Arc::clone(&server), phase.clone(), guard.clone(), Arc::clone(&counters));
                     tokio::spawn(serving);
                 }
+                // The listeners are closed.
                 None => break,
             },
-            () = reached(&mut phase, Phase::Draining) => break,
+            () = reached(&mut phase, Phase::Stopped) => break,
         }
     }
     drop(accepted);
@@ -340,7 +358,7 @@ async fn serve(
     accepted: Accepted,
     worker: Arc<Worker>,
     server: Arc<auto::Builder<TokioExecutor>>,
-    phase: watch::Receiver<Phase>,
+    mut phase: watch::Receiver<Phase>,
     guard: Guard,
     counters: Arc<Counters>,
 ) {
@@ -360,12 +378,21 @@ async fn serve(
     match tls {
         None => serve_io(stream, worker, &server, connection, phase, born).await,
         Some(tls) => {
-            let handshake = tokio::time::timeout(CLIENT_TIMEOUT, tls.accept(stream)).await;
+            let handshake = tokio::select! {
+                handshake = tokio::time::timeout_at(born + CLIENT_TIMEOUT, tls.accept(stream)) => handshake,
+                () = fresh_no_more(&mut phase, born) => return,
+            };
             if let Ok(Ok(stream)) = handshake {
                 serve_io(stream, worker, &server, connection, phase, born).await;
             }
         }
     }
+}
+
+/// Waits until the gateway stops, and until a client that connected at `born` has had the time to ask for something.
+async fn fresh_no_more(phase: &mut watch::Receiver<Phase>, born: Instant) {
+    reached(phase, Phase::Draining).await;
+    tokio::time::sleep_until(born + FRESH).await;
 }
 
 async fn serve_io<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -389,6 +416,11 @@ async fn serve_io<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let serving = server.serve_connection_with_upgrades(TokioIo::new(Patient::new(io, CLIENT_TIMEOUT)), service);
     tokio::pin!(serving);
     // hyper's own timeout begins with HTTP/1.1; a client may say nothing, or half of what opens HTTP/2.
+    let mut asked = seen.clone();
+    let draining = async {
+        reached(&mut phase, Phase::Draining).await;
+        let _ = tokio::time::timeout_at(born + FRESH, asked.wait_for(|asked| *asked)).await;
+    };
     let silence = async {
         if tokio::time::timeout_at(born + CLIENT_TIMEOUT, seen.wait_for(|asked| *asked)).await.is_ok() {
             std::future::pending::<()>().await;
@@ -398,7 +430,7 @@ async fn serve_io<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         biased;
         result = serving.as_mut() => result,
         () = silence => return,
-        () = reached(&mut phase, Phase::Draining) => {
+        () = draining => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }

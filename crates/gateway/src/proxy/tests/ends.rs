@@ -298,6 +298,26 @@ async fn an_upstream_that_takes_no_more_of_the_request_is_a_504() {
 }
 
 #[tokio::test]
+async fn what_has_connected_before_the_stop_is_served() {
+    let upstream = Upstream::bind().await;
+    let mut gateway = Gateway::start(upstream.address(), Setup::default()).await;
+    let mut records = gateway.take_records();
+    // Nothing of the gateway's runs meanwhile: the connection waits to be accepted.
+    let mut client = std::net::TcpStream::connect(gateway.address).unwrap();
+    std::io::Write::write_all(&mut client, chat().as_bytes()).unwrap();
+    let stopping = tokio::spawn(gateway.stop_within(Duration::from_secs(20)));
+    let mut peer = upstream.accept().await;
+    peer.read_head().await;
+    peer.read_exact(CHAT.len()).await;
+    peer.write(ok(ANSWER)).await;
+    client.set_nonblocking(true).unwrap();
+    let mut client = Peer::new(tokio::net::TcpStream::from_std(client).unwrap());
+    client.read_until(ANSWER).await;
+    assert!(stopping.await.unwrap());
+    assert_eq!(soon("a record", records.recv()).await.unwrap().end, End::Complete);
+}
+
+#[tokio::test]
 async fn what_is_under_way_at_the_stop_finishes_or_is_cut() {
     for finishes in [true, false] {
         let upstream = Upstream::bind().await;

@@ -291,3 +291,13 @@ async fn a_websocket_to_an_upstream_that_offers_http2_is_http1() {
     gateway.stop().await;
     serving.abort();
 }
+
+#[tokio::test]
+async fn a_handshake_does_not_hold_up_the_stop() {
+    let upstream = Upstream::bind().await;
+    let setup = Setup { tls: Some(identity(&[]).acceptor), ..Setup::default() };
+    let gateway = Gateway::start(upstream.address(), setup).await;
+    let mut client = Peer::new(TcpStream::connect(gateway.tls_address.unwrap()).await.unwrap());
+    assert!(gateway.stop_within(std::time::Duration::from_secs(10)).await);
+    assert_eq!(client.read_to_end().await, "");
+}
