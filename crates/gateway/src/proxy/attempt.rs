@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 
 use super::exchange::{Exchange, Patience, Upload};
 use super::failure::Failure;
+use super::headers;
 use super::tee::{Lease, RequestBody};
 use super::upstream::{ConnectError, Pool, Profile, Sender, Wanted};
 
@@ -133,6 +134,7 @@ fn fit(request: &mut Request<RequestBody>, sender: &Sender, destination: &Destin
     } else {
         *request.uri_mut() = Uri::from(path);
         *request.version_mut() = Version::HTTP_11;
+        headers::join_cookies(request.headers_mut());
         let host = destination.host.as_ref().unwrap_or(&profile.host_header).clone();
         request.headers_mut().insert(HOST, host);
         // For these methods hyper takes a body of unknown length for none, unless it is told.

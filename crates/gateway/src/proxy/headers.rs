@@ -10,7 +10,7 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
 
@@ -103,6 +103,20 @@ pub fn to_upstream(headers: &mut HeaderMap, outgoing: Outgoing<'_>) {
     set(headers, X_FORWARDED_PREFIX, outgoing.prefix);
     append(headers, VIA, ", ", if outgoing.h2 { &VIA_2 } else { &VIA_1 });
     headers.insert(X_KONG_REQUEST_ID, outgoing.request_id.clone());
+}
+
+/// Makes one `Cookie` of the several that HTTP/2 allows (RFC 9113, 8.2.3).
+pub fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_some()
+        && let Entry::Occupied(entry) = headers.entry(COOKIE)
+    {
+        let (name, mut crumbs) = entry.remove_entry_mult();
+        let list = crumbs.by_ref().map(|crumb| crumb.as_bytes().to_vec()).collect::<Vec<_>>().join(&b"; "[..]);
+        drop(crumbs);
+        if let Ok(cookie) = HeaderValue::from_bytes(&list) {
+            headers.insert(name, cookie);
+        }
+    }
 }
 
 /// How long the parts of a call took, in milliseconds.
@@ -322,6 +336,16 @@ mod tests {
         let mut headers = map(&both);
         to_client(&mut headers, false, Latencies { proxy: 0, upstream: 0 }, HeaderValue::from_static("abc"));
         assert!(!headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING));
+    }
+
+    #[test]
+    fn crumbs_make_one_cookie() {
+        let mut headers = HeaderMap::new();
+        for crumb in ["a=1", "b=2; c=3", "d=4"] {
+            headers.append(COOKIE, HeaderValue::from_static(crumb));
+        }
+        join_cookies(&mut headers);
+        assert_eq!(headers, map(&[("cookie", "a=1; b=2; c=3; d=4")]));
     }
 
     #[test]

@@ -186,10 +186,14 @@ async fn http2_without_tls_and_a_stream_that_its_client_resets() {
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let connection = tokio::spawn(connection);
-    let request = Request::post("http://gateway.test/v1/chat/completions").body(Full::new(Bytes::from(CHAT))).unwrap();
+    let request = Request::post("http://gateway.test/v1/chat/completions")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2")
+        .body(Full::new(Bytes::from(CHAT)))
+        .unwrap();
     let answer = tokio::spawn(sender.send_request(request));
     let mut peer = upstream.accept().await;
-    peer.read_head().await;
+    assert_eq!(peer.read_head().await.get("cookie"), Some("a=1; b=2"));
     peer.read_exact(CHAT.len()).await;
     peer.write(STREAM_HEAD.to_owned() + &chunk(&event("half"))).await;
     let mut response = soon("an answer", answer).await.unwrap().unwrap();
