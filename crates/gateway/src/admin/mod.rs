@@ -4,7 +4,8 @@
 //! an endpoint does happens on a blocking thread, to its end even when the client goes away.
 //!
 //! Kong lets scripts of any web page use the Admin API; this one answers 403 to a request that a browser sends for
-//! another site's page, because the pages an operator visits must not be able to change the gateway.
+//! another site's page, because the pages an operator visits must not be able to change the gateway. For the same reason
+//! it answers, where it listens on loopback, to no name but `localhost`.
 //!
 //! [`Db`]: crate::db::Db
 
@@ -17,6 +18,7 @@ mod node;
 pub mod reply;
 mod schemas;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,7 @@ use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::LengthLimitError;
 
@@ -38,15 +41,15 @@ const MAX_BODY: usize = 10 << 20;
 /// Time for a request's body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The Admin API of a node.
-pub fn router(node: Arc<Node>) -> Router {
-    Router::new().fallback(handle).with_state(node)
+/// The Admin API of a node. With `loopback` it is one that only this machine reaches: it answers to no other name.
+pub fn router(node: Arc<Node>, loopback: bool) -> Router {
+    Router::new().fallback(handle).with_state((node, loopback))
 }
 
-async fn handle(State(node): State<Arc<Node>>, request: Request) -> Response {
+async fn handle(State((node, loopback)): State<(Arc<Node>, bool)>, request: Request) -> Response {
     let began = Instant::now();
     let head = request.method() == Method::HEAD;
-    let reply = match answer(node, request).await {
+    let reply = match answer(node, loopback, request).await {
         Ok(reply) | Err(reply) => reply,
     };
     let mut response = reply.into_response(head);
@@ -57,8 +60,11 @@ async fn handle(State(node): State<Arc<Node>>, request: Request) -> Response {
     response
 }
 
-async fn answer(node: Arc<Node>, request: Request) -> Result<Reply, Reply> {
+async fn answer(node: Arc<Node>, loopback: bool, request: Request) -> Result<Reply, Reply> {
     let (head, body) = request.into_parts();
+    if loopback && is_for_a_foreign_name(&head.headers) {
+        return Err(Reply::message(StatusCode::FORBIDDEN, "Only localhost and addresses are allowed as host"));
+    }
     if is_from_another_site(&head.headers) {
         return Err(Reply::message(StatusCode::FORBIDDEN, "Requests from other sites' pages are not allowed"));
     }
@@ -102,6 +108,16 @@ fn is_from_another_site(headers: &HeaderMap) -> bool {
         (Some((_, origin)), Some(host)) => !origin.eq_ignore_ascii_case(host),
         _ => true,
     }
+}
+
+/// Whether the request names a host other than `localhost` or an address. A site whose name is made to lead here (DNS
+/// rebinding) is the same site to a browser, which then shows the answers to its pages.
+fn is_for_a_foreign_name(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return false };
+    let Some(authority) = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) else { return true };
+    let name = authority.host();
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    !name.eq_ignore_ascii_case("localhost") && address.parse::<IpAddr>().is_err()
 }
 
 /// A request, taken apart.

@@ -144,8 +144,10 @@ impl Gateway {
             ai_tracing: statistics(Arc::clone(&engine), budget, Arc::clone(&store)),
             draining: AtomicBool::new(false),
         });
-        let admin =
-            admin_listener.map(|listener| Api::serve(listener, admin::router(Arc::clone(&node)))).transpose()?;
+        let loopback = admin_address.is_some_and(|address| address.ip().is_loopback());
+        let admin = admin_listener
+            .map(|listener| Api::serve(listener, admin::router(Arc::clone(&node), loopback)))
+            .transpose()?;
         let status =
             status_listener.map(|listener| Api::serve(listener, status::router(Arc::clone(&node)))).transpose()?;
         Ok(Self {

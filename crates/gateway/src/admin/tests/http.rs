@@ -222,3 +222,25 @@ async fn ready_once_there_is_a_configuration() {
     assert_eq!(gateway.post("/config", document).await.status, 201);
     assert_eq!(send(&gateway.status, get()).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_loopback_listener_answers_to_no_foreign_name() {
+    let gateway = Gateway::new();
+    for (host, status) in [
+        ("localhost:8001", 200),
+        ("LOCALHOST", 200),
+        ("127.0.0.1:8001", 200),
+        ("[::1]:8001", 200),
+        ("evil.test:8001", 403),
+        ("localhost.evil.test", 403),
+        ("127.0.0.1.evil.test", 403),
+        ("", 403),
+    ] {
+        let request = Request::get("/services").header("host", host).body(Body::empty()).unwrap();
+        assert_eq!(gateway.send(request).await.status, status, "{host}");
+        // On other addresses any name may lead here.
+        let request = Request::get("/services").header("host", host).body(Body::empty()).unwrap();
+        let open = crate::admin::router(gateway.node.clone(), false);
+        assert_eq!(send(&open, request).await.status, 200, "{host}");
+    }
+}

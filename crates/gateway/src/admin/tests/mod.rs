@@ -91,7 +91,7 @@ impl Gateway {
             ai_tracing: Box::new(|| json!({ "offered": 2 })),
             draining: AtomicBool::new(false),
         });
-        let (admin, status) = (super::router(node.clone()), status::router(node.clone()));
+        let (admin, status) = (super::router(node.clone(), true), status::router(node.clone()));
         Self { node, admin, status, proxy, _folder: folder }
     }
 
