@@ -161,6 +161,22 @@ impl Counters {
     }
 }
 
+/// A request that is being answered, counted until its answer has ended.
+pub struct Answering(Arc<Counters>);
+
+impl Answering {
+    fn new(counters: &Arc<Counters>) -> Self {
+        counters.answering.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counters))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Counts one up for as long as it lives.
 struct Gauge<'a>(&'a AtomicU64);
 
@@ -409,8 +425,9 @@ async fn serve_io<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let (worker, connection) = (Arc::clone(&worker), Arc::clone(&connection));
         async move {
             connection.counters.requests.fetch_add(1, Ordering::Relaxed);
-            let _answering = Gauge::new(&connection.counters.answering);
-            Ok::<_, Infallible>(worker.handle(&connection, request).await)
+            let answering = Answering::new(&connection.counters);
+            let response = worker.handle(&connection, request).await;
+            Ok::<_, Infallible>(response.map(|body| body.counted(answering)))
         }
     });
     let serving = server.serve_connection_with_upgrades(TokioIo::new(Patient::new(io, CLIENT_TIMEOUT)), service);

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::exchange::{Ending, Exchange, Patience, Stalled, Upload};
+use super::server::Answering;
 use super::upstream::{Pool, Sender, Target};
 
 /// Why a body breaks off.
@@ -137,7 +138,11 @@ impl Drop for RequestBody {
 }
 
 /// A response's body on its way to the client.
-pub struct ResponseBody(Kind);
+pub struct ResponseBody {
+    kind: Kind,
+    /// Lives as long as the body.
+    _answering: Option<Answering>,
+}
 
 enum Kind {
     /// The gateway's own answer.
@@ -181,7 +186,7 @@ impl Lease {
 impl ResponseBody {
     /// A body of the gateway's own.
     pub fn own(bytes: Bytes) -> Self {
-        Self(Kind::Own((!bytes.is_empty()).then_some(bytes)))
+        Kind::Own((!bytes.is_empty()).then_some(bytes)).into()
     }
 
     /// Watches the body of an upstream's response.
@@ -190,7 +195,18 @@ impl ResponseBody {
         if stream.inner.is_end_stream() {
             stream.complete();
         }
-        Self(Kind::Upstream(stream))
+        Kind::Upstream(stream).into()
+    }
+
+    /// Counts the request as being answered for as long as the body lives.
+    pub fn counted(self, answering: Answering) -> Self {
+        Self { _answering: Some(answering), ..self }
+    }
+}
+
+impl From<Kind> for ResponseBody {
+    fn from(kind: Kind) -> Self {
+        Self { kind, _answering: None }
     }
 }
 
@@ -253,21 +269,21 @@ impl Body for ResponseBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.0 {
+        match &mut self.kind {
             Kind::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Upstream(stream) => stream.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Own(bytes) => bytes.is_none(),
             Kind::Upstream(stream) => stream.inner.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Kind::Upstream(stream) => stream.inner.size_hint(),
         }

@@ -31,6 +31,11 @@ async fn a_stream_passes_piece_by_piece() {
     let (mut client, mut peer) = call(&gateway, &upstream).await;
     peer.write(STREAM_HEAD).await;
     client.read_head().await;
+    let writing = |gateway: &Gateway| {
+        let stats = gateway.counters.read();
+        (stats.connections_writing, stats.connections_waiting)
+    };
+    assert_eq!(writing(&gateway), (1, 0));
     for text in ["one", "two", "three"] {
         // The next piece is not written before the client has this one.
         let piece = chunk(&event(text));
@@ -44,6 +49,7 @@ async fn a_stream_passes_piece_by_piece() {
     assert_eq!((record.end, record.stream), (End::Complete, true));
     assert_eq!(record.response.text.as_deref(), Some("onetwothree"));
     assert!(record.timing.time_to_first_token_ms.is_some());
+    assert_eq!(writing(&gateway), (0, 1));
     drop((client, peer));
     gateway.stop().await;
 }

@@ -34,6 +34,7 @@ pub struct Gateway {
     pub address: SocketAddr,
     pub tls_address: Option<SocketAddr>,
     pub budget: Arc<Budget>,
+    pub counters: Arc<Counters>,
     pub live: Arc<Live>,
     server: Server,
     records: mpsc::UnboundedReceiver<CallRecord>,
@@ -110,10 +111,11 @@ impl Gateway {
         live.apply(&entities(upstream, &setup)).unwrap();
         let live = Arc::new(live);
         let budget = Arc::new(Budget::new(setup.capture_memory));
+        let counters = Arc::new(Counters::default());
         let shared = Shared {
             live: Arc::clone(&live),
             budget: Arc::clone(&budget),
-            counters: Arc::new(Counters::default()),
+            counters: Arc::clone(&counters),
             max_body: setup.max_body,
             connector: Connector::new().unwrap(),
         };
@@ -124,7 +126,7 @@ impl Gateway {
         }
         let (address, tls_address) = (bound[0].address, bound.get(1).map(|bound| bound.address));
         let server = Server::start(bound, 1, &shared).unwrap();
-        Self { address, tls_address, budget, live, server, records }
+        Self { address, tls_address, budget, counters, live, server, records }
     }
 
     pub async fn client(&self) -> Peer<TcpStream> {
