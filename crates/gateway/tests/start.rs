@@ -132,6 +132,25 @@ fn one_line_says_where_it_serves_and_sigterm_ends_it_in_order() {
 }
 
 #[test]
+fn an_upstream_that_breaks_off_is_in_the_log() {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", upstream.local_addr().unwrap());
+    let data = tempfile::tempdir().unwrap();
+    let mut gateway = Gateway::start(data.path(), &["--upstream", &url]);
+    let mut client = gateway.connect();
+    write!(client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    let (mut peer, _) = upstream.accept().unwrap();
+    read_head(&mut peer);
+    write!(peer, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhalf").unwrap();
+    read_head(&mut client);
+    drop(peer);
+    let line = gateway.logged("the upstream did not finish its answer");
+    assert_eq!((&line["service"], &line["level"]), (&json!("upstream"), &json!("WARN")));
+    assert!(line["error"].as_str().unwrap().starts_with("the upstream broke off: "), "{line}");
+    assert_eq!(gateway.stop(), Some(0));
+}
+
+#[test]
 fn a_second_signal_cuts_what_is_under_way() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", upstream.local_addr().unwrap());

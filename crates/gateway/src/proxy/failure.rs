@@ -13,7 +13,7 @@ use http::{Response, StatusCode};
 use super::clock::Clock;
 use super::exchange::Stalled;
 use super::headers::{PRODUCT, X_KONG_REQUEST_ID, X_KONG_RESPONSE_LATENCY};
-use super::tee::ResponseBody;
+use super::tee::{BodyError, ResponseBody};
 use super::upstream::ConnectError;
 
 /// Why a call gets the gateway's own answer.
@@ -146,11 +146,19 @@ struct Silence {
 impl Complaints {
     /// Complains about an upstream.
     pub fn complain(&self, failure: &Failure, service: &str) {
-        if failure.end() == End::ClientGone {
-            return;
+        if failure.end() != End::ClientGone {
+            self.say("no answer from the upstream", failure, service);
         }
+    }
+
+    /// Complains about an upstream that began to answer.
+    pub fn complain_of_half(&self, error: &BodyError, service: &str) {
+        self.say("the upstream did not finish its answer", error, service);
+    }
+
+    fn say(&self, what: &'static str, error: &dyn std::fmt::Display, service: &str) {
         if let Some(left_out) = self.turn(Instant::now()) {
-            tracing::warn!(service, error = %failure, left_out, "no answer from the upstream");
+            tracing::warn!(service, %error, left_out, "{what}");
         }
     }
 

@@ -40,13 +40,13 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 
-use self::attempt::{Answer, Destination};
+use self::attempt::Destination;
 use self::clock::Clock;
-use self::exchange::{Budget, Ending, Exchange, Patience};
+use self::exchange::{Budget, Ending, Exchange};
 use self::failure::{Complaints, Failure};
 use self::headers::{Client, Latencies, Outgoing};
 use self::router::{Key, RouteEntry};
-use self::tee::{RequestBody, ResponseBody};
+use self::tee::{RequestBody, ResponseBody, Source};
 use self::upstream::{Pool, Profile};
 use crate::live::Live;
 use crate::plugin::Tracing;
@@ -66,7 +66,7 @@ pub struct Worker {
     /// Longest request body; `None`: any.
     pub max_body: Option<u64>,
     /// Says what is wrong with upstreams.
-    pub complaints: Complaints,
+    pub complaints: Arc<Complaints>,
 }
 
 /// The client's side of a connection.
@@ -171,7 +171,15 @@ impl Worker {
                 // Nobody asked for it.
                 None => refuse(&Failure::UnaskedUpgrade, &exchange, request_id),
             },
-            Ok(answer) => answered(answer, ending, attempt::patience(profile), request_id, h2),
+            Ok(answer) => {
+                let source = Source {
+                    lease: Some(answer.lease),
+                    patience: attempt::patience(profile),
+                    profile: Arc::clone(profile),
+                    complaints: Arc::clone(&self.complaints),
+                };
+                answered(answer.response, answer.started, ending, source, request_id, h2)
+            }
             Err(failure) => {
                 self.complaints.complain(&failure, &profile.name);
                 refuse(&failure, &exchange, request_id)
@@ -213,20 +221,21 @@ fn start_capture(
 
 /// The upstream's answer, on its way to the client.
 fn answered(
-    answer: Answer,
+    response: Response<Incoming>,
+    started: Instant,
     ending: Ending,
-    patience: Patience,
+    source: Source,
     request_id: HeaderValue,
     h2: bool,
 ) -> Response<ResponseBody> {
     let now = Instant::now();
-    let (mut head, body) = answer.response.into_parts();
+    let (mut head, body) = response.into_parts();
     let exchange = ending.exchange();
     exchange.response_head(head.status.as_u16(), &Fields(&head.headers), now);
-    let latencies = latencies(&exchange.clock, answer.started, now);
+    let latencies = latencies(&exchange.clock, started, now);
     headers::to_client(&mut head.headers, h2, latencies, request_id);
     head.version = Version::HTTP_11;
-    Response::from_parts(head, ResponseBody::upstream(body, ending, answer.lease, patience, now))
+    Response::from_parts(head, ResponseBody::upstream(body, ending, source, now))
 }
 
 fn latencies(clock: &Clock, started: Instant, now: Instant) -> Latencies {

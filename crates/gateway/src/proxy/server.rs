@@ -23,7 +23,6 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::exchange::Budget;
-use super::failure::Complaints;
 use super::headers::Client;
 use super::patient::Patient;
 use super::upstream::{Connector, MAX_HEADER_LIST, Pool, STREAM_WINDOW, connection_window};
@@ -323,7 +322,7 @@ async fn work(mut accepted: mpsc::Receiver<Accepted>, shared: Shared, mut phase:
         pool: Arc::clone(&pool),
         budget: shared.budget,
         max_body: shared.max_body,
-        complaints: Complaints::default(),
+        complaints: Arc::default(),
     });
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(SWEEP);
@@ -471,7 +470,7 @@ mod tests {
                 pool: Arc::new(Pool::new(Connector::new().unwrap())),
                 budget: Arc::new(Budget::new(0)),
                 max_body: None,
-                complaints: Complaints::default(),
+                complaints: Arc::default(),
             });
             let connection = Arc::new(Connection {
                 client: Client::new([127, 0, 0, 1].into(), 1, false),

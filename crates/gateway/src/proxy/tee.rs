@@ -17,8 +17,9 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::exchange::{Ending, Exchange, Patience, Stalled, Upload};
+use super::failure::Complaints;
 use super::server::Answering;
-use super::upstream::{Pool, Sender, Target};
+use super::upstream::{Pool, Profile, Sender, Target};
 
 /// Why a body breaks off.
 #[derive(Debug, thiserror::Error)]
@@ -155,12 +156,23 @@ enum Kind {
 struct Stream {
     inner: Incoming,
     ending: Ending,
-    lease: Option<Lease>,
-    patience: Patience,
+    source: Source,
     /// When the last piece came.
     last: Instant,
     /// Set up when the body first has to wait.
     timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Where an upstream's body comes from.
+pub struct Source {
+    /// The connection, until it is given back.
+    pub lease: Option<Lease>,
+    /// How long everybody may take.
+    pub patience: Patience,
+    /// The service.
+    pub profile: Arc<Profile>,
+    /// Told when the body does not come to its end.
+    pub complaints: Arc<Complaints>,
 }
 
 /// A connection in use, to be given back when the response has ended.
@@ -190,8 +202,8 @@ impl ResponseBody {
     }
 
     /// Watches the body of an upstream's response.
-    pub fn upstream(inner: Incoming, ending: Ending, lease: Lease, patience: Patience, now: Instant) -> Self {
-        let mut stream = Box::new(Stream { inner, ending, lease: Some(lease), patience, last: now, timer: None });
+    pub fn upstream(inner: Incoming, ending: Ending, source: Source, now: Instant) -> Self {
+        let mut stream = Box::new(Stream { inner, ending, source, last: now, timer: None });
         if stream.inner.is_end_stream() {
             stream.complete();
         }
@@ -213,7 +225,7 @@ impl From<Kind> for ResponseBody {
 impl Stream {
     fn complete(&mut self) {
         self.ending.exchange().end(End::Complete);
-        if let Some(lease) = self.lease.take() {
+        if let Some(lease) = self.source.lease.take() {
             lease.give_back();
         }
     }
@@ -237,7 +249,9 @@ impl Stream {
             }
             Poll::Ready(Some(Err(error))) => {
                 self.ending.exchange().end(End::UpstreamError);
-                Poll::Ready(Some(Err(BodyError::Upstream(error))))
+                let error = BodyError::Upstream(error);
+                self.source.complaints.complain_of_half(&error, &self.source.profile.name);
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Pending => self.poll_patience(cx),
         }
@@ -246,16 +260,21 @@ impl Stream {
     /// Waits for the upstream, but not for ever. The timer looks how things stand when it fires, instead of being set
     /// anew with each piece.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let (patience, last) = (self.patience, self.last);
+        let (patience, last) = (self.source.patience, self.last);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((last + patience.read).into())));
         while timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             let (until, who) = self.ending.exchange().next_piece_by(patience, last);
             if now >= until {
-                if let Some(lease) = self.lease.take() {
+                if let Some(lease) = self.source.lease.take() {
                     lease.give_up();
                 }
-                self.ending.exchange().end(if who == Stalled::Client { End::ClientGone } else { End::Timeout });
+                if who == Stalled::Client {
+                    self.ending.exchange().end(End::ClientGone);
+                } else {
+                    self.ending.exchange().end(End::Timeout);
+                    self.source.complaints.complain_of_half(&BodyError::Timeout, &self.source.profile.name);
+                }
                 return Poll::Ready(Some(Err(BodyError::Timeout)));
             }
             timer.as_mut().reset(until.min(now + patience.read).into());
