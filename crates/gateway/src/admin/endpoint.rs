@@ -26,6 +26,8 @@ pub enum Endpoint {
     PluginSchema(String),
     /// `/schemas/{entity}/validate`
     Validate(String),
+    /// `/consumers` and other collections of Kong's that are always empty here: tools list them all.
+    Empty,
     /// `/services`
     Collection(Kind),
     /// `/services/{service}`
@@ -39,10 +41,15 @@ pub enum Endpoint {
 }
 
 /// As `GET /endpoints` lists them, in Kong's notation.
-pub const ENDPOINTS: [&str; 26] = [
+pub const ENDPOINTS: &[&str] = &[
     "/",
+    "/ca_certificates",
+    "/certificates",
     "/config",
+    "/consumers",
     "/endpoints",
+    "/key-sets",
+    "/keys",
     "/plugins",
     "/plugins/enabled",
     "/plugins/{plugins}",
@@ -63,10 +70,17 @@ pub const ENDPOINTS: [&str; 26] = [
     "/services/{services}/plugins/{plugins}",
     "/services/{services}/routes",
     "/services/{services}/routes/{routes}",
+    "/snis",
     "/status",
     "/tags",
     "/tags/{tags}",
+    "/upstreams",
+    "/vaults",
 ];
+
+/// Collections of Kong's open-source edition that this gateway has nothing of.
+const EMPTY: [&str; 8] =
+    ["ca_certificates", "certificates", "consumers", "key-sets", "keys", "snis", "upstreams", "vaults"];
 
 impl Endpoint {
     /// What `path` names; `None`: nothing. One slash at the end makes no difference.
@@ -89,6 +103,7 @@ impl Endpoint {
             ["schemas", entity] => Self::Schema(key(entity)?),
             ["schemas", entity, "validate"] => Self::Validate(key(entity)?),
             ["schemas", "plugins", name] => Self::PluginSchema(key(name)?),
+            [name] if EMPTY.contains(name) => Self::Empty,
             [kind] => Self::Collection(Kind::of(kind)?),
             [kind, item] => Self::Item(Kind::of(kind)?, key(item)?),
             [kind, item, field] => {
@@ -113,6 +128,7 @@ impl Endpoint {
             | Self::Status
             | Self::Endpoints
             | Self::Tags(_)
+            | Self::Empty
             | Self::EnabledPlugins
             | Self::Schema(_)
             | Self::PluginSchema(_) => &[Method::GET, Method::HEAD],
@@ -157,7 +173,8 @@ mod tests {
             ("/routes/r/routes", None),
             ("/services/ai/service", None),
             ("/services//plugins", None),
-            ("/consumers", None),
+            ("/consumers", Some(Endpoint::Empty)),
+            ("/consumers/alice", None),
             ("/services/%ff", None),
             ("/services/a/routes/b/c", None),
         ];

@@ -31,6 +31,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::LengthLimitError;
 
+use crate::db::Page;
 use crate::status::Node;
 use body::Body;
 use endpoint::Endpoint;
@@ -152,6 +153,7 @@ impl Call {
             Endpoint::Config if method == Method::POST => config::load(db, &query, body),
             Endpoint::Config => config::export(db),
             Endpoint::Tags(tag) => entities::tags(db, &query, tag.as_deref()),
+            Endpoint::Empty => Ok(Reply::page(Page::default(), |_| String::new())),
             Endpoint::Collection(kind) if method == Method::POST => entities::create(db, kind, None, body),
             Endpoint::Collection(kind) => entities::list(db, kind, &query),
             Endpoint::Item(kind, key) => entities::item(db, &method, kind, &key, body),

@@ -19,7 +19,7 @@ pub struct Paging {
 pub type Key = (String, u64);
 
 /// A page.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Default, Clone, Debug, PartialEq)]
 pub struct Page {
     /// Its entries.
     pub data: Vec<Value>,

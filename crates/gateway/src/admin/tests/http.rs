@@ -97,7 +97,7 @@ async fn methods_that_are_not_there() {
         assert_eq!(trace.status, 405, "{path}");
         assert_eq!(trace.body, json!({ "message": "Method not allowed" }));
     }
-    for path in ["/nope", "/consumers", "/services/a/b/c/d"] {
+    for path in ["/nope", "/consumers/alice", "/services/a/b/c/d"] {
         let answer = gateway.get(path).await;
         assert_eq!((answer.status, answer.body), (StatusCode::NOT_FOUND, json!({ "message": "Not found" })), "{path}");
     }
@@ -242,5 +242,15 @@ async fn a_loopback_listener_answers_to_no_foreign_name() {
         let request = Request::get("/services").header("host", host).body(Body::empty()).unwrap();
         let open = crate::admin::router(gateway.node.clone(), false);
         assert_eq!(send(&open, request).await.status, 200, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn collections_that_do_not_exist_here_are_empty() {
+    let gateway = Gateway::new();
+    for path in ["/consumers", "/certificates", "/ca_certificates", "/upstreams?size=1000", "/vaults", "/key-sets"] {
+        let list = gateway.get(path).await;
+        assert_eq!((list.status.as_u16(), list.body), (200, json!({ "data": [], "next": null })), "{path}");
+        assert_eq!(gateway.post(path, json!({ "username": "alice" })).await.status, 405, "{path}");
     }
 }
