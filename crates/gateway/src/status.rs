@@ -103,7 +103,7 @@ async fn handle(State(node): State<Arc<Node>>, method: Method, uri: http::Uri) -
     let path = uri.path();
     let reply = match (path.strip_suffix('/').unwrap_or(path), &method) {
         ("/status" | "/status/ready", &Method::OPTIONS) => Reply::options(ALLOW.to_owned()),
-        ("/status", &Method::GET | &Method::HEAD) => Reply::ok(node.status()),
+        ("/status", &Method::GET | &Method::HEAD) => status(node).await,
         ("/status/ready", &Method::GET | &Method::HEAD) => match node.readiness() {
             Ok(()) => Reply::message(StatusCode::OK, "ready"),
             Err(why) => Reply::message(StatusCode::SERVICE_UNAVAILABLE, why),
@@ -114,6 +114,11 @@ async fn handle(State(node): State<Arc<Node>>, method: Method, uri: http::Uri) -
     let mut response = reply.into_response(method == Method::HEAD);
     response.headers_mut().insert(header::SERVER, HeaderValue::from_static(SERVER));
     response
+}
+
+/// Reads the state on a helper thread: it locks, and looks at files.
+async fn status(node: Arc<Node>) -> Reply {
+    tokio::task::spawn_blocking(move || Reply::ok(node.status())).await.unwrap_or_else(|_| Reply::unexpected())
 }
 
 /// Memory in use; `None` where the system does not say.

@@ -178,21 +178,26 @@ impl Gateway {
         loop {
             match signals.next().await {
                 Told::Stop => break,
-                Told::Reload => self.reload(),
+                Told::Reload => self.reload().await,
             }
         }
         self.stop(signals).await
     }
 
     /// Reads the declarative file again. What is wrong with it is one line in the log; the configuration stays.
-    fn reload(&self) {
-        let Some(file) = &self.file else {
+    async fn reload(&self) {
+        let Some(file) = self.file.clone() else {
             tracing::info!("nothing to reload: the configuration is not in a file");
             return;
         };
-        match load(&self.node.db, file) {
+        let db = Arc::clone(&self.node.db);
+        // This thread accepts connections: it must not wait for a large file to be read and compiled.
+        let loading = tokio::task::spawn_blocking(move || match load(&db, &file) {
             Ok(()) => tracing::info!(file = %file.display(), "configuration reloaded"),
             Err(error) => tracing::error!("reload failed, the configuration stays as it was: {error:#}"),
+        });
+        if let Err(error) = loading.await {
+            tracing::error!(%error, "reload failed, the configuration stays as it was");
         }
     }
 
