@@ -103,6 +103,8 @@ pub(crate) struct Exchange {
     pub response_at: Option<At>,
     pub ended_at: At,
     pub end: End,
+    /// What the host has to say of it.
+    pub notes: Vec<&'static str>,
 }
 
 impl Exchange {
@@ -156,6 +158,7 @@ impl Capture {
             response_at: None,
             ended_at: at,
             end: End::Complete,
+            notes: Vec::new(),
         })))
     }
 
@@ -206,6 +209,11 @@ impl Capture {
     pub fn keep_no_more(&mut self) {
         self.0.request_body.keep_no_more();
         self.0.response_body.keep_no_more();
+    }
+
+    /// Something about the exchange that nothing else shows; it becomes one of the record's issues.
+    pub fn note(&mut self, what: &'static str) {
+        self.0.notes.push(what);
     }
 
     /// The exchange has ended.

@@ -19,7 +19,7 @@ pub(crate) const REQUEST_ID_HEADERS: [&str; 4] = ["x-request-id", "request-id", 
 
 /// Reads a finished exchange; `None` when the request's body shows that it is no LLM traffic after all.
 pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
-    let mut issues = Vec::new();
+    let mut issues: Vec<String> = exchange.notes.iter().map(|note| (*note).to_owned()).collect();
     let mut request = RequestFacts::default();
     if !read_request(&exchange, &mut request, &mut issues) {
         return None;

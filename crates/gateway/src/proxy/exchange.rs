@@ -4,6 +4,7 @@
 //! guard: it moves from the call into the response's body, and when it is dropped before anything ended the exchange,
 //! the client has gone.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -199,8 +200,20 @@ impl Ending {
     }
 }
 
+thread_local! {
+    static CUT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The gateway stops: whatever ends on this thread from now on is cut by it.
+pub fn cut_what_is_left() {
+    CUT.set(true);
+}
+
 impl Drop for Ending {
     fn drop(&mut self) {
+        if CUT.get() {
+            self.0.capturing(|capture| capture.note("cut by the gateway's stop"));
+        }
         self.0.end(End::ClientGone);
     }
 }

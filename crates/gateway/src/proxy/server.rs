@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
-use super::exchange::Budget;
+use super::exchange::{self, Budget};
 use super::headers::Client;
 use super::patient::Patient;
 use super::upstream::{Connector, MAX_HEADER_LIST, Pool, STREAM_WINDOW, connection_window};
@@ -242,6 +242,7 @@ impl Server {
                 runtime.block_on(work(accepted, shared, seen));
                 // Only now has everything on this thread ended, captures of cut calls included. A name that is still
                 // being resolved, which nothing can break off, is not waited for.
+                exchange::cut_what_is_left();
                 runtime.shutdown_background();
                 drop(guard);
             })?);

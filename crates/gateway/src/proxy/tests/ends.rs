@@ -346,6 +346,8 @@ async fn what_is_under_way_at_the_stop_finishes_or_is_cut() {
         assert_eq!(stopping.await.unwrap(), finishes);
         let record = soon("a record", records.recv()).await.unwrap();
         assert_eq!(record.end, if finishes { End::Complete } else { End::ClientGone });
+        let cut = record.issues.iter().any(|issue| issue == "cut by the gateway's stop");
+        assert_eq!(cut, !finishes, "{:?}", record.issues);
         assert!(tokio::net::TcpStream::connect(address).await.is_err());
     }
 }
