@@ -138,6 +138,7 @@ impl Worker {
             _ => None,
         };
         if let Some(failure) = refusal {
+            tokio::spawn(tee::linger(body));
             return refuse(&failure, &exchange, request_id);
         }
         let Some(upstream_path) = upstream_path(&uri, &joined) else {

@@ -42,6 +42,24 @@ pub enum BodyError {
 /// with the head, and nothing waits.
 const NOTE: Duration = Duration::from_millis(100);
 
+/// What is read, and for how long, of a request that is refused unread.
+const LINGER: (usize, Duration) = (1 << 20, Duration::from_secs(1));
+
+/// Reads on while a client that still uploads is told that its request is refused: closing on unread bytes resets the
+/// connection, and the answer is lost with it.
+pub async fn linger(mut body: Incoming) {
+    let (mut room, patience) = LINGER;
+    let reading = async {
+        while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            room = match room.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                Some(left) => left,
+                None => return,
+            };
+        }
+    };
+    let _ = tokio::time::timeout(patience, reading).await;
+}
+
 /// A request's body on its way to the upstream.
 pub struct RequestBody {
     inner: Incoming,

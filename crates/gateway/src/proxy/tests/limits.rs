@@ -29,6 +29,26 @@ async fn a_request_that_is_too_large_is_refused_at_once_or_when_it_shows() {
 }
 
 #[tokio::test]
+async fn a_client_that_uploads_on_still_hears_that_it_is_refused() {
+    let upstream = Upstream::bind().await;
+    let mut gateway = Gateway::start(upstream.address(), Setup { max_body: Some(100), ..Setup::default() }).await;
+    let mut client = gateway.client().await;
+    let request = post("/v1/chat/completions", "", &" ".repeat(800_000));
+    let (first, second) = request.split_at(1000);
+    client.write(first).await;
+    // Only once the answer is there, unread, comes the rest.
+    client.stream.readable().await.unwrap();
+    client.write(second).await;
+    assert_eq!(client.read_head().await.first_line(), "HTTP/1.1 413 Payload Too Large");
+    gateway.record().await;
+    // In order, not by a reset.
+    let mut rest = Vec::new();
+    soon("the end", client.stream.read_to_end(&mut rest)).await.unwrap();
+    drop(client);
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_request_of_the_largest_size_passes() {
     let upstream = Upstream::bind().await;
     let limit = Some(CHAT.len() as u64);
