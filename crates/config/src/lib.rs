@@ -26,6 +26,7 @@ pub mod entities;
 pub mod form;
 mod invalid;
 mod kong_json;
+pub mod path;
 pub mod plugins;
 mod rule;
 pub mod schema;

@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde_json::Value;
 
+use crate::path;
+
 /// A named format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Typedef {
@@ -216,44 +218,11 @@ fn route_path(text: &str) -> Result<(), String> {
         return Err("should start with: / (fixed path) or ~/ (regex path)".to_owned());
     }
     percent_encoding(text)?;
-    let normalized = normalize(text);
+    let normalized = path::normalize(text);
+    // Other characters than ASCII may stand for their escapes.
+    let escape = |byte: u8| if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    let text: String = text.bytes().map(escape).collect();
     if normalized == text { Ok(()) } else { Err(format!("non-normalized path, consider use '{normalized}' instead")) }
-}
-
-/// RFC 3986, 6.2.2: unreserved characters are not encoded, the rest is in upper case, no dot segments.
-fn normalize(path: &str) -> String {
-    let mut decoded = String::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((before, after)) = rest.split_once('%') {
-        decoded.push_str(before);
-        let (digits, tail) = after.split_at_checked(2).unwrap_or((after, ""));
-        match u8::from_str_radix(digits, 16).map(char::from) {
-            Ok(c) if c.is_ascii_alphanumeric() || "-._~".contains(c) => decoded.push(c),
-            _ => {
-                decoded.push('%');
-                decoded.push_str(&digits.to_ascii_uppercase());
-            }
-        }
-        rest = tail;
-    }
-    decoded.push_str(rest);
-
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in decoded.split('/').skip(1) {
-        match segment {
-            "." => {}
-            ".." => {
-                segments.pop();
-            }
-            other => segments.push(other),
-        }
-    }
-    let directory = decoded.ends_with("/.") || decoded.ends_with("/..");
-    let mut normalized = format!("/{}", segments.join("/"));
-    if directory && !normalized.ends_with('/') {
-        normalized.push('/');
-    }
-    normalized
 }
 
 fn header_name(text: &str) -> Result<(), String> {
