@@ -16,7 +16,7 @@ pub fn read(body: &Json<'_>, failed: bool) -> Option<CallError> {
                 message: error.get("message").filled().map(str::to_owned),
             });
         }
-        Json::String(message) if !message.is_empty() => {
+        Json::String(message) | Json::CutString(message) if !message.is_empty() => {
             return Some(CallError { kind: kind(body), message: Some(message.to_string()) });
         }
         _ => {}
@@ -35,7 +35,7 @@ pub fn read(body: &Json<'_>, failed: bool) -> Option<CallError> {
 fn kind(value: &Json<'_>) -> Option<String> {
     [value.get("type"), value.get("status"), value.get("code")]
         .into_iter()
-        .find_map(|value| value.filled().map(str::to_owned))
+        .find_map(Json::word)
 }
 
 #[cfg(test)]
