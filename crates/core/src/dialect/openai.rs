@@ -34,6 +34,9 @@ const NOT_PARAMETERS: [&str; 21] = [
     "documents",
 ];
 
+/// Stands for a prompt of token ids: their number, never the ids.
+pub const TOKEN_IDS: &str = "token_ids";
+
 /// Other parameters kept of one request.
 const MAX_OTHER: usize = 64;
 
@@ -79,7 +82,7 @@ pub fn read_texts(value: &Json<'_>) -> Vec<Message> {
     let user = |content| Message { role: "user".into(), content: Some(content), ..Message::default() };
     let text = |text: &str| user(Content::Text(text.to_owned()));
     let tokens = |count: usize| {
-        let value = serde_json::json!({ "token_ids": count });
+        let value = serde_json::json!({ TOKEN_IDS: count });
         user(Content::Parts(vec![Part::Other { value }]))
     };
     match value {
