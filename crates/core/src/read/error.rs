@@ -31,11 +31,19 @@ pub fn read(body: &Json<'_>, failed: bool) -> Option<CallError> {
     (says_error && (message.is_some() || kind(body).is_some())).then(|| CallError { kind: kind(body), message })
 }
 
+/// Characters kept of an error in plain words.
+const MAX_PLAIN: usize = 200;
+
+/// An error that is told in plain words; pages are not.
+pub fn plain(text: &str) -> Option<CallError> {
+    let text = text.trim();
+    let message = text.chars().take(MAX_PLAIN).collect();
+    (!text.is_empty() && !text.starts_with('<')).then_some(CallError { kind: None, message: Some(message) })
+}
+
 /// `type`, else Google's `status`, else a `code` that is a word.
 fn kind(value: &Json<'_>) -> Option<String> {
-    [value.get("type"), value.get("status"), value.get("code")]
-        .into_iter()
-        .find_map(Json::word)
+    [value.get("type"), value.get("status"), value.get("code")].into_iter().find_map(Json::word)
 }
 
 #[cfg(test)]
