@@ -390,6 +390,11 @@ fn errors_in_plain_words_are_told() {
     let long = "no healthy upstream ".repeat(20);
     assert_eq!(told("text/plain", &long, ContentPolicy::Full).map(|text| text.len()), Some(200));
     assert_eq!(told("text/plain", &long, ContentPolicy::MetadataOnly), None);
+    for words in ["503 Service Unavailable", "[proxy] no route", "\"overloaded\""] {
+        let message = told("text/plain; charset=utf-8", words, ContentPolicy::Full);
+        assert_eq!(message.as_deref(), Some(words.trim_matches('"')));
+    }
+    assert_eq!(told("text/plain", "[]", ContentPolicy::Full), None);
     assert_eq!(told("text/html", "<h1>503</h1>", ContentPolicy::Full), None);
     assert_eq!(told("text/plain", "<h1>503</h1>", ContentPolicy::Full), None);
 }

@@ -83,8 +83,8 @@ impl Reader<'_> {
         }
         let is_text = || self.exchange.response_type.as_deref().is_some_and(|kind| kind.starts_with("text/plain"));
         self.facts.error = error::read(&parsed.value, failed);
-        if self.facts.error.is_none() && failed && parsed.value.is_null() && is_text() {
-            self.facts.error = error::plain(&text);
+        if self.facts.error.is_none() && failed && is_text() {
+            self.facts.error = error::plain(&text, &parsed);
         }
         self.exchange.detection.dialect.read_response(&parsed.value, self.request, self.facts);
         if failed {
@@ -167,7 +167,7 @@ impl Reader<'_> {
         let parsed = json::parse(&text);
         let error = error::read(&parsed.value, is_error);
         // Some servers tell an error in plain words.
-        let error = error.or_else(|| error::plain(&text).filter(|_| is_error && parsed.value.is_null()));
+        let error = error.or_else(|| is_error.then(|| error::plain(&text, &parsed)).flatten());
         if self.problem.is_none() && error.is_none() {
             self.problem = parsed.problem;
         }
