@@ -20,7 +20,9 @@ pub(crate) fn context(
     environment: &str,
 ) -> Context {
     let mut ids = FIELDS.into_iter().zip(headers).map(|(field, header)| {
-        let in_body = metadata.remove(field);
+        // What is no id stays what the caller says about the call.
+        let is_id = matches!(metadata.get(field), Some(Value::String(_) | Value::Number(_) | Value::Null));
+        let in_body = if is_id { metadata.remove(field) } else { None };
         id(header).or_else(|| match in_body {
             Some(Value::String(text)) => id(Some(text)),
             Some(Value::Number(number)) => Some(number.to_string()),
@@ -71,6 +73,14 @@ mod tests {
         assert_eq!(context.session_id.as_deref(), Some("7"), "chat_id stands in for session_id");
         assert_eq!(context.project_id.as_deref(), Some("p"));
         assert_eq!(context.metadata, metadata(serde_json::json!({"features": {"web_search": true}, "tier": "gold"})));
+    }
+
+    #[test]
+    fn what_is_no_id_stays_metadata() {
+        let body = metadata(serde_json::json!({"session_id": {"a": 1}, "user_id": ["b"], "project_id": true}));
+        let context = context([const { None }; 6], body.clone(), None, "");
+        assert_eq!((context.session_id, context.user_id, context.project_id), (None, None, None));
+        assert_eq!(context.metadata, body);
     }
 
     #[test]

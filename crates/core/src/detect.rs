@@ -25,6 +25,8 @@ pub struct Detection {
     pub model: Option<String>,
     /// True when a configured rule named the provider: nothing in the response overrides that.
     pub pinned: bool,
+    /// False where the path may be anybody's and the request's body has the last word.
+    pub certain: bool,
 }
 
 /// Recognises LLM traffic; `None` is the cheap way out.
@@ -32,24 +34,27 @@ pub fn detect(settings: &Settings, head: &RequestHead<'_>) -> Option<Detection> 
     if head.method != "POST" {
         return None;
     }
+    // The bytes are in the upstream's format: its path tells more than what the route calls it.
     let upstream_path = head.upstream.map(|upstream| upstream.path).filter(|path| *path != head.path);
+    let paths = || upstream_path.into_iter().chain([head.path]);
+    let found = paths().find_map(|path| by_path(path).map(|route| (path, route)));
     if let Some(rule) = settings.providers.iter().find(|rule| rule_matches(rule, head)) {
-        return by_rule(rule, head.path, upstream_path);
+        return Some(by_rule(rule, found.map(|(_, route)| route)));
     }
-    let (path, route) = by_path(head.path)
-        .map(|route| (head.path, route))
-        .or_else(|| upstream_path.and_then(|path| by_path(path).map(|route| (path, route))))?;
+    let (path, route) = found?;
     let host = head.upstream.map_or(head.host, |upstream| upstream.host);
-    let deployment = azure_deployment(path);
-    let provider = provider_by_host(host)
-        .or(deployment.is_some().then_some("azure"))
-        .unwrap_or(route.provider.unwrap_or(OPENAI_COMPATIBLE));
+    let deployment = paths().find_map(azure_deployment);
+    let known = provider_by_host(host);
+    let provider =
+        known.or(deployment.is_some().then_some("azure")).unwrap_or(route.provider.unwrap_or(OPENAI_COMPATIBLE));
+    let versioned = ["/v1/", "/deployments/"].iter().any(|segment| path.contains(segment));
     Some(Detection {
         provider: provider.to_owned(),
         dialect: route.dialect,
         operation: route.operation,
         model: deployment.map(str::to_owned),
         pinned: false,
+        certain: !route.anybodys && (versioned || known.is_some()),
     })
 }
 
@@ -60,28 +65,27 @@ struct PathRule {
     dialect: &'static dyn Dialect,
     operation: Operation,
     provider: Option<&'static str>,
+    /// True where even `/v1/` in front says nothing.
+    anybodys: bool,
+}
+
+impl PathRule {
+    const fn new(suffix: &'static str, dialect: &'static dyn Dialect, operation: Operation) -> Self {
+        Self { suffix, dialect, operation, provider: None, anybodys: false }
+    }
 }
 
 /// Paths by their end: a gateway's routes put anything in front. The first match wins.
-const PATHS: [PathRule; 4] = [
-    PathRule { suffix: "/chat/completions", dialect: &dialect::OpenAiChat, operation: Operation::Chat, provider: None },
+const PATHS: [PathRule; 5] = [
+    PathRule::new("/chat/completions", &dialect::OpenAiChat, Operation::Chat),
+    // Mistral's agents.
+    PathRule::new("/agents/completions", &dialect::OpenAiChat, Operation::Chat),
+    PathRule::new("/completions", &dialect::OpenAiCompletions, Operation::TextCompletion),
+    PathRule::new("/embeddings", &dialect::OpenAiEmbeddings, Operation::Embeddings),
     PathRule {
-        suffix: "/completions",
-        dialect: &dialect::OpenAiCompletions,
-        operation: Operation::TextCompletion,
-        provider: None,
-    },
-    PathRule {
-        suffix: "/embeddings",
-        dialect: &dialect::OpenAiEmbeddings,
-        operation: Operation::Embeddings,
-        provider: None,
-    },
-    PathRule {
-        suffix: "/generate",
-        dialect: &dialect::VllmGenerate,
-        operation: Operation::TextCompletion,
         provider: Some("vllm"),
+        anybodys: true,
+        ..PathRule::new("/generate", &dialect::VllmGenerate, Operation::TextCompletion)
     },
 ];
 
@@ -101,7 +105,7 @@ fn azure_deployment(path: &str) -> Option<&str> {
 }
 
 /// Hosts of known providers: exact names, or suffixes that begin with a dot.
-const HOSTS: [(&str, &str); 32] = [
+const HOSTS: [(&str, &str); 31] = [
     ("api.openai.com", "openai"),
     (".api.openai.com", "openai"),
     (".openai.azure.com", "azure"),
@@ -112,7 +116,6 @@ const HOSTS: [(&str, &str); 32] = [
     ("generativelanguage.googleapis.com", "gemini"),
     ("aiplatform.googleapis.com", "vertex"),
     ("-aiplatform.googleapis.com", "vertex"),
-    (".amazonaws.com", "bedrock"),
     ("api.mistral.ai", "mistral"),
     ("codestral.mistral.ai", "mistral"),
     ("api.groq.com", "groq"),
@@ -141,7 +144,19 @@ fn provider_by_host(host: &str) -> Option<&'static str> {
         Some(b'.' | b'-') => ends_with_ignore_case(host, name),
         _ => host.eq_ignore_ascii_case(name),
     };
-    HOSTS.iter().find(|(name, _)| matches(name)).map(|(_, provider)| *provider)
+    HOSTS
+        .iter()
+        .find(|(name, _)| matches(name))
+        .map(|(_, provider)| *provider)
+        .or(is_bedrock(host).then_some("bedrock"))
+}
+
+/// Of all that AWS hosts, `bedrock-runtime.{region}.amazonaws.com` and its siblings, `bedrock-mantle.{region}.api.aws`
+/// among them, serve models.
+fn is_bedrock(host: &str) -> bool {
+    let aws =
+        [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|suffix| ends_with_ignore_case(host, suffix));
+    aws && host.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("bedrock-"))
 }
 
 fn ends_with_ignore_case(text: &str, suffix: &str) -> bool {
@@ -164,8 +179,7 @@ pub(crate) fn provider_by_headers(headers: &dyn Headers) -> Option<&'static str>
     TELLTALES.iter().find(|(name, _)| headers.get(name).is_some()).map(|(_, provider)| *provider)
 }
 
-fn by_rule(rule: &ProviderRule, path: &str, upstream_path: Option<&str>) -> Option<Detection> {
-    let route = by_path(path).or_else(|| upstream_path.and_then(by_path));
+fn by_rule(rule: &ProviderRule, route: Option<&PathRule>) -> Detection {
     let (dialect, operation) = match rule.dialect.as_deref().and_then(dialect::by_name) {
         Some(dialect) => (dialect, dialect.operation()),
         // Traffic that a rule names is traced in any case; a chat is the best guess at what it says.
@@ -173,7 +187,7 @@ fn by_rule(rule: &ProviderRule, path: &str, upstream_path: Option<&str>) -> Opti
             (route.dialect, route.operation)
         }),
     };
-    Some(Detection { provider: rule.name.clone(), dialect, operation, model: None, pinned: true })
+    Detection { provider: rule.name.clone(), dialect, operation, model: None, pinned: true, certain: true }
 }
 
 fn rule_matches(rule: &ProviderRule, head: &RequestHead<'_>) -> bool {
@@ -246,6 +260,8 @@ mod tests {
             ("/openai/v1/chat/completions/", "openai_chat"),
             ("//openai/deployments/d/chat/completions", "openai_chat"),
             ("/v1/completions", "openai_completions"),
+            ("/v1/fim/completions", "openai_completions"),
+            ("/v1/agents/completions", "openai_chat"),
             ("/team/a/v1/embeddings", "openai_embeddings"),
             ("/generate", "vllm_generate"),
         ] {
@@ -265,6 +281,9 @@ mod tests {
             ("me.openai.azure.com", "azure"),
             ("evil-api.openai.com.example.org", "openai_compatible"),
             ("localhost", "openai_compatible"),
+            ("bedrock-runtime.us-east-1.amazonaws.com", "bedrock"),
+            ("bedrock-mantle.eu-west-1.api.aws", "bedrock"),
+            ("llm.eu-west-1.elb.amazonaws.com", "openai_compatible"),
         ] {
             let path = "/v1/chat/completions";
             assert_eq!(told(&settings, path, host, path).map(|(name, _)| name).as_deref(), Some(provider), "{host}");
@@ -278,6 +297,8 @@ mod tests {
         let settings = Settings::default();
         assert!(told(&settings, "/my-ai", "10.0.0.1", "/v1/chat/completions").is_some());
         assert!(told(&settings, "/v1/chat/completions", "10.0.0.1", "/internal/x").is_some());
+        let told = told(&settings, "/v1/chat/completions", "10.0.0.1", "/generate");
+        assert_eq!(told.map(|(_, name)| name), Some("vllm_generate"), "the bytes are in the upstream's format");
     }
 
     #[test]

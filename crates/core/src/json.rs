@@ -9,8 +9,11 @@
 //! duplicate keys (the last wins), numbers of any size (kept as text until asked for). Reading stops at the first byte
 //! that fits nothing.
 //!
+//! What the end of the input cuts is no value that was measured: a number, a word or a list of numbers is left out, a
+//! string is a [`Json::CutString`], which is text but no name.
+//!
 //! Bounds: [`MAX_DEPTH`] levels (deeper values are skipped, read as null) and [`MAX_NODES`] values. Arrays that hold
-//! only numbers, such as embedding vectors, are one node whatever their length.
+//! only numbers, such as embedding vectors, are one node whatever their length, and copied only where they are few.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,10 +21,15 @@ use std::fmt;
 use memchr::memchr2;
 use serde_json::{Map, Number, Value};
 
-/// Levels of nesting that are read.
-pub const MAX_DEPTH: usize = 128;
+/// Levels of nesting that are read. `serde_json` reads 128: what a record adds around a value has room.
+pub const MAX_DEPTH: usize = 100;
 /// Values that are read of one document.
 pub const MAX_NODES: usize = 500_000;
+/// Numbers of one array that [`Json::to_value`] copies; of more, it tells the count. All arrays of a document together
+/// may have [`MAX_NODES`]: copied, a digit and its comma take sixteen times their size.
+pub const MAX_NUMBERS: usize = 4096;
+/// Longest name (model, role, id, finish reason) in bytes; what is longer is cut, no such thing is.
+const MAX_NAME: usize = 1024;
 
 /// A JSON value that borrows from the text it was read from.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,9 +42,12 @@ pub enum Json<'a> {
     Number(&'a str),
     /// A string, unescaped.
     String(Cow<'a, str>),
+    /// What there is of a string that the end of the input, or a byte that fits nothing, cuts.
+    CutString(Cow<'a, str>),
     /// An array.
     Array(Vec<Json<'a>>),
-    /// A non-empty array of nothing but numbers: their count and the text between the brackets.
+    /// A non-empty array of nothing but numbers: their count and the text between the brackets; no text where there are
+    /// too many to be copied.
     Numbers(usize, &'a str),
     /// An object, in the order of the text.
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
@@ -90,7 +101,7 @@ pub fn text(bytes: &[u8]) -> Cow<'_, str> {
 
 /// Reads the first JSON value of `input`. What follows it is an error unless it is white space or NUL.
 pub fn parse(input: &str) -> Parsed<'_> {
-    let mut reader = Reader { input, bytes: input.as_bytes(), at: 0, nodes: 0, problem: None };
+    let mut reader = Reader { input, bytes: input.as_bytes(), at: 0, nodes: 0, numbers: 0, problem: None };
     if reader.bytes.starts_with(b"\xef\xbb\xbf") {
         reader.at = 3;
     }
@@ -152,24 +163,32 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// A string.
+    /// A string, or what there is of it.
     pub fn str(&self) -> Option<&str> {
         match self {
-            Json::String(text) => Some(text),
+            Json::String(text) | Json::CutString(text) => Some(text),
             _ => None,
         }
     }
 
-    /// A string that says something.
+    /// A string that says something, or what there is of it.
     pub fn filled(&self) -> Option<&str> {
         self.str().filter(|text| !text.is_empty())
     }
 
-    /// A non-empty string, or a number as written: ids come as either.
+    /// A name: a non-empty string that is whole. At most 1 KiB of it.
+    pub fn word(&self) -> Option<String> {
+        match self {
+            Json::String(text) if !text.is_empty() => Some(name(text)),
+            _ => None,
+        }
+    }
+
+    /// A [`Self::word`], or a number as written: ids come as either.
     pub fn id(&self) -> Option<String> {
         match self {
-            Json::Number(raw) => Some((*raw).to_owned()),
-            other => other.filled().map(str::to_owned),
+            Json::Number(raw) => Some(name(raw)),
+            other => other.word(),
         }
     }
 
@@ -209,14 +228,16 @@ impl<'a> Json<'a> {
         self.i64().and_then(|number| u64::try_from(number).ok())
     }
 
-    /// An owned copy. Numbers beyond `f64` become strings.
+    /// An owned copy. Numbers beyond `f64` become strings; arrays of more than [`MAX_NUMBERS`] become
+    /// `{"numbers": count}`.
     pub fn to_value(&self) -> Value {
         match self {
             Json::Null => Value::Null,
             Json::Bool(value) => Value::Bool(*value),
             Json::Number(raw) => number(raw),
-            Json::String(text) => Value::String(text.to_string()),
+            Json::String(text) | Json::CutString(text) => Value::String(text.to_string()),
             Json::Array(items) => items.iter().map(Json::to_value).collect(),
+            Json::Numbers(count, "") => serde_json::json!({ "numbers": count }),
             Json::Numbers(_, raw) => raw.split(',').map(|raw| number(raw.trim())).collect(),
             Json::Object(members) => {
                 let members = members.iter().map(|(key, value)| (key.to_string(), value.to_value()));
@@ -224,6 +245,10 @@ impl<'a> Json<'a> {
             }
         }
     }
+}
+
+fn name(text: &str) -> String {
+    text.get(..text.floor_char_boundary(MAX_NAME)).unwrap_or(text).to_owned()
 }
 
 fn number(raw: &str) -> Value {
@@ -242,6 +267,8 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     nodes: usize,
+    /// Numbers in arrays that can be copied.
+    numbers: usize,
     problem: Option<Problem>,
 }
 
@@ -255,11 +282,21 @@ impl<'a> Reader<'a> {
         }
         match self.peek() {
             None => self.stop(Problem::Truncated),
-            Some(b'"') => self.string().map(Json::String),
+            Some(b'"') => {
+                let text = self.string()?;
+                Some(if self.problem_stops().is_some() { Json::CutString(text) } else { Json::String(text) })
+            }
             Some(b'{' | b'[') if depth >= MAX_DEPTH => self.skip_nested(),
             Some(b'{') => Some(self.object(depth)),
             Some(b'[') => Some(self.numbers().unwrap_or_else(|| self.array(depth))),
-            Some(b'-' | b'0'..=b'9') if !self.rest().starts_with(b"-I") => Some(Json::Number(self.number())),
+            Some(b'-' | b'0'..=b'9') if !self.rest().starts_with(b"-I") => {
+                let number = self.number();
+                // More digits may have followed.
+                if depth > 0 && self.at >= self.bytes.len() {
+                    return self.stop(Problem::Truncated);
+                }
+                Some(Json::Number(number))
+            }
             Some(_) => self.word(),
         }
     }
@@ -323,8 +360,8 @@ impl<'a> Reader<'a> {
         Json::Array(items)
     }
 
-    /// An array of numbers, read as one: vectors of thousands of floats are never looked into. `None`, with the cursor
-    /// where it was, for any other array.
+    /// An array of numbers, read as one: vectors of thousands of floats are never looked into. Null when it is cut.
+    /// `None`, with the cursor where it was, for any other array.
     fn numbers(&mut self) -> Option<Json<'a>> {
         let start = self.at + 1;
         let rest = self.bytes.get(start..)?;
@@ -341,15 +378,20 @@ impl<'a> Reader<'a> {
             Some(end) if rest.get(end) == Some(&b']') => end,
             Some(_) => return None,
             None => {
-                self.problem.get_or_insert(Problem::Truncated);
-                rest.len()
+                self.at = self.bytes.len();
+                self.stop::<()>(Problem::Truncated);
+                return Some(Json::Null);
             }
         };
-        self.at = (start + end + 1).min(self.bytes.len());
+        self.at = start + end + 1;
         let raw = self.input.get(start..start + end)?.trim();
-        // A cut or a trailing comma leaves an empty last item.
-        let trailing = usize::from(raw.ends_with(','));
-        Some(Json::Numbers(commas + 1 - trailing, raw.trim_end_matches(',')))
+        // A trailing comma leaves an empty last item.
+        let count = commas + 1 - usize::from(raw.ends_with(','));
+        if count <= MAX_NUMBERS && self.numbers + count <= MAX_NODES {
+            self.numbers += count;
+            return Some(Json::Numbers(count, raw.trim_end_matches(',')));
+        }
+        Some(Json::Numbers(count, ""))
     }
 
     fn number(&mut self) -> &'a str {
@@ -368,7 +410,7 @@ impl<'a> Reader<'a> {
         loop {
             let Some(offset) = memchr2(b'"', b'\\', self.bytes.get(from..).unwrap_or_default()) else {
                 self.at = self.bytes.len();
-                self.problem.get_or_insert(Problem::Truncated);
+                self.stop::<()>(Problem::Truncated);
                 return Some(finish(owned, self.input.get(from..).unwrap_or_default()));
             };
             let end = from + offset;
@@ -383,7 +425,7 @@ impl<'a> Reader<'a> {
                 Some(escaped) => text.push(escaped),
                 None => {
                     let problem = if self.at >= self.bytes.len() { Problem::Truncated } else { Problem::Invalid(end) };
-                    self.problem.get_or_insert(problem);
+                    self.stop::<()>(problem);
                     return owned.map(Cow::Owned);
                 }
             }
@@ -570,8 +612,46 @@ mod tests {
         let parsed = parse(r#"{"embedding":[0.1,-2e-3 , 4],"usage":{"prompt_tokens":"7"}}"#);
         assert_eq!(parsed.value.get("embedding").count_items(), Some(3));
         assert_eq!(parsed.value.get("usage").get("prompt_tokens").count(), Some(7));
-        assert_eq!(parse("[1,2,").value, Json::Numbers(2, "1,2"));
+        assert_eq!(parse("[1,2]").value, Json::Numbers(2, "1,2"));
         assert_eq!(parse("[1,\"a\"]").value.items().len(), 2);
+    }
+
+    #[test]
+    fn what_the_end_cuts_was_not_measured() {
+        let whole = r#"{"n":123,"w":true,"v":[1,2,34],"id":"abcd","end":0}"#;
+        let cut = |before: &str| &whole[..whole.find(before).unwrap()];
+        let told = |input: &str, key: &str| {
+            let parsed = parse(input);
+            assert_eq!(parsed.problem, Some(Problem::Truncated), "{input}");
+            let value = parsed.value.get(key);
+            (value.count(), value.count_items(), value.id(), value.str().map(str::to_owned))
+        };
+        assert_eq!(told(cut("3,\"w"), "n"), (None, None, None, None));
+        assert_eq!(told(cut(",\"w"), "n"), (None, None, None, None), "another digit may have followed");
+        assert_eq!(told(cut("4]"), "v"), (None, None, None, None));
+        assert_eq!(told(cut("d\",\"end"), "id"), (None, None, None, Some("abc".into())));
+        assert_eq!(told(cut(",\"end"), "id").2, Some("abcd".into()));
+        assert_eq!(parse("12").value.count(), Some(12));
+        assert_eq!(parse(&format!("\"{}\"", "é".repeat(1000))).value.id().map(|id| id.len()), Some(1024));
+    }
+
+    #[test]
+    fn many_numbers_are_counted_instead_of_copied() {
+        let list = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
+        assert_eq!(parse(&list(MAX_NUMBERS)).value.to_value().as_array().map(Vec::len), Some(MAX_NUMBERS));
+        assert_eq!(parse(&list(MAX_NUMBERS + 1)).value.to_value(), serde_json::json!({"numbers": MAX_NUMBERS + 1}));
+        let lists = format!("[{}]", vec![list(1000); 600].join(","));
+        let value = parse(&lists).value.to_value();
+        let copied: usize = value.as_array().into_iter().flatten().filter_map(Value::as_array).map(Vec::len).sum();
+        assert_eq!(copied, MAX_NODES, "and all arrays together are bounded");
+    }
+
+    #[test]
+    fn what_is_read_can_be_read_back_inside_of_a_record() {
+        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        let value = parse(&deep).value.to_value();
+        let around = format!("{}{value}{}", "[".repeat(20), "]".repeat(20));
+        assert!(serde_json::from_str::<Value>(&around).is_ok());
     }
 
     #[test]

@@ -11,7 +11,8 @@
 //!                   finish(End) ─► Finished ─► into_record          (off the hot path: inflate, frame, parse, price, redact)
 //! ```
 //!
-//! Every limit is in [`settings::Limits`]; whatever is cut is named in [`record::CallRecord::issues`].
+//! Everything is bounded: bodies by [`settings::Limits`], what is read of them where it is read ([`json`], [`frame`],
+//! [`inflate`], [`dialect`]). What is cut of a body is named in [`record::CallRecord::issues`].
 
 pub mod capture;
 mod context;

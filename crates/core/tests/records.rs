@@ -304,6 +304,150 @@ fn vllm_generate_whole_and_streamed() {
     }
     let tgi = Exchange::new("/generate", r#"{"inputs":"Once"}"#, r#"{"generated_text":"upon"}"#);
     assert!(tgi.capture().is_none(), "no vLLM request");
+    for nothing in ["", "\u{1f}\u{8b}", "<form/>"] {
+        assert!(Exchange::new("/generate", nothing, "{}").capture().is_none(), "{nothing:?} is no request of vLLM");
+    }
+}
+
+#[test]
+fn a_path_that_may_be_anybodys_needs_a_body_that_fits() {
+    let told = |path: &'static str, host: &'static str, body: &str| {
+        let mut exchange = Exchange::new(path, body, "{}");
+        exchange.host = host;
+        exchange.capture().is_some()
+    };
+    for path in ["/completions", "/embeddings", "/forms/completions"] {
+        assert!(!told(path, "10.0.0.1", r#"{"name":"x"}"#) && !told(path, "10.0.0.1", ""), "{path}");
+        assert!(told(path, "10.0.0.1", r#"{"model":"m","prompt":"x","input":"x"}"#), "{path}");
+        assert!(told(path, "api.openai.com", ""), "the host tells");
+    }
+    assert!(told("/v1/completions", "10.0.0.1", "") && told("/x/deployments/d/embeddings", "10.0.0.1", ""));
+}
+
+#[test]
+fn nothing_is_estimated_of_an_answer_that_said_nothing() {
+    let usage = |response: &str| {
+        let record = Exchange::new("/v1/chat/completions", CHAT, response).record();
+        (record.usage.input.is_some(), record.usage.output, record.usage.total.is_some())
+    };
+    let unread = (false, None, false);
+    assert_eq!(usage("<html>Welcome</html>"), unread);
+    assert_eq!(usage(""), unread);
+    assert_eq!(
+        usage(r#"{"id":"c","choices":[{"message":{"content":""},"finish_reason":"stop"}]}"#),
+        (true, None, false)
+    );
+    assert_eq!(usage(r#"{"choices":[{"message":{"content":"Hi"}}]}"#), (true, Some(1), true));
+    let second = r#"{"choices":[{"message":{"content":""}},{"message":{"content":"Hi"},"index":1}]}"#;
+    assert_eq!(usage(second), (true, Some(1), true));
+    let embeddings = Exchange::new("/v1/embeddings", r#"{"model":"m","input":"Hi"}"#, "<html>").record();
+    assert_eq!(embeddings.usage.input, None);
+}
+
+#[test]
+fn prompts_of_token_ids_are_counted() {
+    let response = r#"{"choices":[{"text":"Hi","index":0}]}"#;
+    let record = Exchange::new("/v1/completions", r#"{"model":"m","prompt":[[1,2,3],[4,5]]}"#, response).record();
+    assert_eq!((record.usage.input, record.prompt_length), (Some(5), None));
+}
+
+#[test]
+fn tool_calls_of_a_whole_answer_stay_apart_without_ids() {
+    let call = |name: &str| format!(r#"{{"function":{{"name":"{name}","arguments":"{{}}"}}}}"#);
+    let response =
+        format!(r#"{{"choices":[{{"message":{{"content":null,"tool_calls":[{},{}]}}}}]}}"#, call("a"), call("b"));
+    let record = Exchange::new("/v1/chat/completions", CHAT, &response).record();
+    let names: Vec<_> = record.response.tool_calls.iter().map(|call| call.name.as_deref().unwrap()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(record.response.tool_calls[0].arguments.as_deref(), Some("{}"));
+}
+
+#[test]
+fn fill_in_the_middle_answers_as_a_chat_does() {
+    let request = r#"{"model":"codestral-latest","prompt":"def f(","suffix":"return a"}"#;
+    let whole = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"a):"},"finish_reason":"stop"}]}"#;
+    let record = Exchange::new("/v1/fim/completions", request, whole).record();
+    assert_eq!(record.response.text.as_deref(), Some("a):"));
+    let chunk = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+    let record = Exchange::stream("/v1/fim/completions", request, &[(110, chunk), (120, chunk)]).record();
+    assert_eq!(record.response.text.as_deref(), Some("aa"));
+    assert_eq!(record.timing.time_to_first_token_ms, Some(110.0));
+}
+
+#[test]
+fn errors_in_plain_words_are_told() {
+    let mut exchange = streamed();
+    exchange.chunks.truncate(2);
+    exchange.chunks.push((170, b"event: error\ndata: upstream overloaded\n\n".to_vec()));
+    assert_eq!(exchange.record().error.unwrap().message.as_deref(), Some("upstream overloaded"));
+
+    let told = |kind: &'static str, body: &str, content: ContentPolicy| {
+        let mut exchange = Exchange::new("/v1/chat/completions", CHAT, body);
+        (exchange.status, exchange.response_headers) = (503, vec![("content-type", kind)]);
+        exchange.settings.content = content;
+        exchange.record().error.and_then(|error| error.message)
+    };
+    let long = "no healthy upstream ".repeat(20);
+    assert_eq!(told("text/plain", &long, ContentPolicy::Full).map(|text| text.len()), Some(200));
+    assert_eq!(told("text/plain", &long, ContentPolicy::MetadataOnly), None);
+    for words in ["503 Service Unavailable", "[proxy] no route", "\"overloaded\""] {
+        let message = told("text/plain; charset=utf-8", words, ContentPolicy::Full);
+        assert_eq!(message.as_deref(), Some(words.trim_matches('"')));
+    }
+    assert_eq!(told("text/plain", "[]", ContentPolicy::Full), None);
+    assert_eq!(told("text/html", "<h1>503</h1>", ContentPolicy::Full), None);
+    assert_eq!(told("text/plain", "<h1>503</h1>", ContentPolicy::Full), None);
+}
+
+#[test]
+fn what_is_kept_of_the_heads_counts() {
+    let (path, header): (String, &'static str) = (format!("/{}/v1/chat/completions", "p".repeat(3000)), "v");
+    let headers = Pairs(vec![("x-user-id", header), ("x-request-id", "0123456789")]);
+    let mut head = RequestHead {
+        method: "POST",
+        path: "/v1/chat/completions",
+        query: None,
+        host: "localhost",
+        headers: &headers,
+        upstream: None,
+        service: None,
+        route: None,
+        consumer: None,
+    };
+    let ids = || Ids { call: String::new(), trace: 1, span: 2 };
+    let weight = |head: &RequestHead<'_>| {
+        let mut capture = Capture::start(&Arc::new(Settings::default()), head, ids(), At(START)).unwrap();
+        let before = capture.weight();
+        capture.response_head(200, &headers, At(START));
+        assert_eq!(capture.weight(), before + 10);
+        before
+    };
+    let small = weight(&head);
+    (head.path, head.query) = (&path, Some("0123456789"));
+    assert_eq!(weight(&head), small + 3001 + 10);
+}
+
+#[test]
+fn a_body_that_memory_ran_out_for_says_so() {
+    let headers = Pairs(Vec::new());
+    let head = RequestHead {
+        method: "POST",
+        path: "/v1/chat/completions",
+        query: None,
+        host: "localhost",
+        headers: &headers,
+        upstream: None,
+        service: None,
+        route: None,
+        consumer: None,
+    };
+    let ids = Ids { call: String::new(), trace: 1, span: 2 };
+    let mut capture = Capture::start(&Arc::new(Settings::default()), &head, ids, At(START)).unwrap();
+    capture.keep_no_more();
+    capture.request_body(CHAT.as_bytes());
+    let issues = capture.finish(End::Complete, At(START)).into_record().unwrap().issues;
+    assert!(issues.iter().any(|issue| issue.contains("memory for captured bodies")), "{issues:?}");
+    assert!(!issues.iter().any(|issue| issue.contains("max_body_size")), "{issues:?}");
 }
 
 #[test]
@@ -324,11 +468,20 @@ fn embeddings_as_floats_and_base64() {
 #[test]
 fn the_usage_behind_a_cut_body_is_found() {
     let vector = format!("[{}1]", "0.125,".repeat(40_000));
-    let response = format!(r#"{{"data":[{{"embedding":{vector}}}],"usage":{{"prompt_tokens":5,"total_tokens":5}}}}"#);
-    let mut exchange = Exchange::new("/v1/embeddings", r#"{"model":"m","input":"a"}"#, &response);
-    exchange.settings.limits = Limits { max_body_size: 100_000, ..Limits::default() };
-    let record = exchange.record();
+    let read = |first: &str| {
+        let response = format!(
+            r#"{{"data":[{{"embedding":{first}}},{{"embedding":{vector}}}],"model":"m-1","usage":{{"prompt_tokens":5,"total_tokens":5}}}}"#
+        );
+        let mut exchange = Exchange::new("/v1/embeddings", r#"{"model":"m","input":"a"}"#, &response);
+        exchange.settings.limits = Limits { max_body_size: 100_000, ..Limits::default() };
+        exchange.record()
+    };
+    let cut = read(&vector).response;
+    assert_eq!((cut.embedding_dims, cut.embedding_count), (None, None), "not the length of what was kept");
+    let record = read("[1,2,3]");
     assert_eq!(record.usage.input, Some(5));
+    assert_eq!(record.response.model.as_deref(), Some("m-1"));
+    assert_eq!((record.response.embedding_dims, record.response.embedding_count), (Some(3), None));
     assert!(record.issues.iter().any(|issue| issue.contains("longer than max_body_size")), "{:?}", record.issues);
 }
 

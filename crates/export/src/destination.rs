@@ -102,13 +102,14 @@ impl Destination {
         let mut dropped = Vec::new();
         let mut waiting = Waiting { record: Arc::clone(record), since: Instant::now() };
         let mut queue = self.queue();
+        if !queue.could_fit(weight) {
+            drop(queue);
+            self.counters.overflow.add(1);
+            return;
+        }
         while let Err((_, back)) = queue.push(waiting, weight) {
             waiting = back;
-            let Some((oldest, _)) = queue.pop() else {
-                // The queue is empty: the record alone is larger than it may be.
-                dropped.push(waiting);
-                break;
-            };
+            let Some((oldest, _)) = queue.pop() else { break };
             dropped.push(oldest);
         }
         let len = queue.len();
@@ -202,8 +203,10 @@ mod tests {
     #[test]
     fn a_record_larger_than_the_queue_is_dropped() {
         let destination = destination(10, 100);
-        destination.offer(&testing::record("a"), 101);
-        assert_eq!((destination.stats().dropped.overflow, destination.stats().waiting), (1, 0));
+        destination.offer(&testing::record("a"), 40);
+        destination.offer(&testing::record("b"), 101);
+        assert_eq!((destination.stats().dropped.overflow, destination.stats().waiting), (1, 1));
+        assert_eq!(ids(&destination), ["a"], "and takes no other with it");
     }
 
     #[test]

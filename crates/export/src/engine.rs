@@ -176,7 +176,16 @@ impl Engine {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(budget);
         }
-        let report = self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        let report = match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(report)) => report,
+            Some(Err(_)) => {
+                tracing::error!("AI Tracing: the engine ended early (a defect)");
+                let stats = self.shared.stats();
+                let waiting = stats.destinations.iter().map(|destination| destination.waiting).sum::<u64>();
+                ShutdownReport { delivered: 0, left: waiting + stats.retired.waiting + stats.sink.undone() }
+            }
+            None => ShutdownReport::default(),
+        };
         if report.left > 0 {
             tracing::warn!(
                 delivered = report.delivered,
@@ -359,7 +368,7 @@ impl Reader {
         for it in &running {
             it.destination.set_mode(Mode::Flush);
         }
-        let mut left = self.shared.sink.stats().waiting;
+        let mut left = 0;
         for Running { destination, mut worker } in running {
             if timeout_at(begun + budget, &mut worker).await.is_err() {
                 worker.abort();
@@ -367,6 +376,10 @@ impl Reader {
             let stats = destination.stats();
             left += stats.waiting;
             self.shared.destinations().retired.add(&stats);
+        }
+        left += self.shared.sink.stats().undone();
+        if let Some(count) = self.drops.rest() {
+            tracing::warn!(count, "AI Tracing: calls dropped, more arrive than can be read");
         }
         ShutdownReport { delivered: self.delivered().saturating_sub(before), left }
     }

@@ -23,7 +23,6 @@ mod stats;
 #[cfg(test)]
 mod testing;
 mod tracer;
-mod vault;
 mod weight;
 mod worker;
 

@@ -27,6 +27,11 @@ impl Throttle {
         self.last = Some(now);
         Some(std::mem::take(&mut self.held_back))
     }
+
+    /// What was held back until now, for the last line.
+    pub fn rest(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.held_back)).filter(|count| *count > 0)
+    }
 }
 
 #[cfg(test)]
@@ -41,5 +46,8 @@ mod tests {
         assert_eq!(throttle.admit(1, start), Some(1));
         assert_eq!(throttle.admit(2, start + Duration::from_secs(59)), None);
         assert_eq!(throttle.admit(1, start + Duration::from_secs(60)), Some(3));
+        assert_eq!(throttle.rest(), None);
+        assert_eq!(throttle.admit(2, start + Duration::from_secs(61)), None);
+        assert_eq!((throttle.rest(), throttle.rest()), (Some(2), None));
     }
 }

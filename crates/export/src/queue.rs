@@ -33,6 +33,11 @@ impl<T> Bounded<T> {
         }
     }
 
+    /// Whether an item of `weight` bytes fits into the empty queue.
+    pub fn could_fit(&self, weight: usize) -> bool {
+        self.max_entries > 0 && weight <= self.max_bytes
+    }
+
     /// Appends an item; gives it back when it does not fit.
     pub fn push(&mut self, item: T, weight: usize) -> Result<(), (Full, T)> {
         if let Err(full) = self.fits(weight) {

@@ -45,6 +45,11 @@ impl SinkStats {
     pub fn dropped(&self) -> u64 {
         self.dropped_entries + self.dropped_bytes + self.dropped_closed
     }
+
+    /// Calls that a shutdown left: not read, or come too late.
+    pub(crate) fn undone(&self) -> u64 {
+        self.waiting + self.dropped_closed
+    }
 }
 
 /// One destination. `offered` = `delivered` + everything in `dropped` + `waiting`.

@@ -49,11 +49,9 @@ impl Tracer {
 fn settings(config: &AiTracing) -> Result<Settings, TracerError> {
     let names = &config.context_headers;
     let lower = |name: &String| name.trim().to_lowercase();
+    let max_body_size = usize::try_from(config.max_body_size).unwrap_or(usize::MAX);
     Ok(Settings {
-        limits: Limits {
-            max_body_size: usize::try_from(config.max_body_size).unwrap_or(usize::MAX),
-            ..Limits::default()
-        },
+        limits: Limits { max_body_size, max_inflated_size: max_inflated_size(max_body_size) },
         context_headers: ContextHeaders {
             user_id: lower(&names.user_id),
             session_id: lower(&names.session_id),
@@ -73,6 +71,12 @@ fn settings(config: &AiTracing) -> Result<Settings, TracerError> {
         environment: config.environment.clone(),
         sampling_ratio: config.sampling_ratio,
     })
+}
+
+/// Text compresses to an eighth at best, as a rule: what is kept of a compressed body may inflate to eight times as much,
+/// within 1 MiB and 1 GiB.
+fn max_inflated_size(max_body_size: usize) -> usize {
+    max_body_size.saturating_mul(8).clamp(1 << 20, 1 << 30)
 }
 
 fn provider(rule: &ai_tracing_config::ai_tracing::Provider) -> ProviderRule {
@@ -110,5 +114,17 @@ impl Tracer {
     pub fn without_destinations() -> Self {
         let settings = Settings { sampling_ratio: 1.0, ..Settings::default() };
         Self { settings: Arc::new(settings), log_level: LogLevel::Info, destinations: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_body_may_inflate_to_follows_what_is_kept_of_it() {
+        let inflated = [1, 1 << 20, 4 << 20, 1 << 30, usize::MAX].map(max_inflated_size);
+        assert_eq!(inflated, [1 << 20, 8 << 20, 32 << 20, 1 << 30, 1 << 30]);
+        assert_eq!(max_inflated_size(Limits::default().max_body_size), Limits::default().max_inflated_size);
     }
 }

@@ -12,8 +12,11 @@
 //! around during a pause. While a batch is retried, later records wait in the queue up to its bounds.
 
 use std::collections::VecDeque;
+use std::future::{Future as _, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use ai_tracing_core::record::CallRecord;
@@ -27,6 +30,9 @@ use crate::retry::{Backoff, RetryOptions};
 
 /// How often a state that lasts is logged.
 const LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// Why a queue drops.
+const OVERFLOW: &str = "more wait than may, the oldest made room";
 
 /// Retries at once (`after` = 0) in a row; what asks for more of them pauses like any other failure.
 const MAX_IMMEDIATE: u32 = 2;
@@ -42,6 +48,8 @@ pub(crate) async fn run<E: Exporter>(exporter: E, destination: Arc<Destination>,
         immediate: 0,
         health: Health::default(),
         losses: Throttle::new(LOG_EVERY),
+        overflow: Throttle::new(LOG_EVERY),
+        overflow_seen: 0,
         exporter,
         destination,
     };
@@ -50,6 +58,7 @@ pub(crate) async fn run<E: Exporter>(exporter: E, destination: Arc<Destination>,
             break;
         }
     }
+    worker.log_rest();
 }
 
 struct Worker<E> {
@@ -64,6 +73,9 @@ struct Worker<E> {
     immediate: u32,
     health: Health,
     losses: Throttle,
+    overflow: Throttle,
+    /// Overflow that was looked at for the log.
+    overflow_seen: u64,
 }
 
 /// Records that share their fate for now.
@@ -110,6 +122,7 @@ impl<E: Exporter> Worker<E> {
     async fn deliver(&mut self, batch: Vec<Arc<CallRecord>>) -> Flow {
         let mut units = VecDeque::from([Unit { records: batch, failing_since: None }]);
         while let Some(mut unit) = units.pop_front() {
+            self.log_overflow();
             if unit.records.is_empty() {
                 continue;
             }
@@ -119,7 +132,7 @@ impl<E: Exporter> Worker<E> {
             let delivery = match self.encode(&unit.records) {
                 Ok(payload) => {
                     self.destination.counters.requests.add(1);
-                    self.exporter.send(&payload).await
+                    self.send(&payload).await
                 }
                 Err(why) => {
                     if unit.records.len() > 1 {
@@ -137,6 +150,11 @@ impl<E: Exporter> Worker<E> {
                 Delivery::Partial { rejected, retry } => {
                     let left = self.partial(&unit, &rejected, &retry);
                     if left.is_empty() {
+                        continue;
+                    }
+                    if flushing {
+                        // The destination works: the rest of the queue has its one attempt as well.
+                        self.destination.counters.retries.add(1);
                         continue;
                     }
                     unit.records = left;
@@ -183,6 +201,16 @@ impl<E: Exporter> Worker<E> {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(_) => Err("the encoder panicked".into()),
         }
+    }
+
+    /// A defect while sending costs the attempt, not the destination.
+    async fn send(&self, payload: &E::Payload) -> Delivery {
+        let mut sending = pin!(self.exporter.send(payload));
+        poll_fn(|context| {
+            let polled = catch_unwind(AssertUnwindSafe(|| sending.as_mut().poll(context)));
+            polled.unwrap_or_else(|_| Poll::Ready(Delivery::Retry { after: None, why: "the exporter panicked".into() }))
+        })
+        .await
     }
 
     fn delivered(&mut self, count: u64) {
@@ -258,6 +286,27 @@ impl<E: Exporter> Worker<E> {
     fn rejected(&mut self, count: u64, why: &str) {
         self.destination.counters.rejected.add(count);
         self.log_loss(count, why);
+    }
+
+    /// The queue drops by itself; what it dropped is told here.
+    fn log_overflow(&mut self) {
+        let dropped = self.destination.counters.overflow.get();
+        let lost = self.overflow.admit(dropped.saturating_sub(self.overflow_seen), Instant::now());
+        self.overflow_seen = dropped;
+        if let Some(lost) = lost {
+            tracing::error!(lost, "AI Tracing: {} lost records: {OVERFLOW}", self.destination.name);
+        }
+    }
+
+    /// The last lines: what was held back since the ones before.
+    fn log_rest(&mut self) {
+        self.log_overflow();
+        if let Some(lost) = self.overflow.rest() {
+            tracing::error!(lost, "AI Tracing: {} lost records: {OVERFLOW}", self.destination.name);
+        }
+        if let Some(lost) = self.losses.rest() {
+            tracing::error!(lost, "AI Tracing: {} lost records", self.destination.name);
+        }
     }
 
     fn log_loss(&mut self, count: u64, why: &str) {

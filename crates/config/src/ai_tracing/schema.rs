@@ -72,7 +72,8 @@ fn parameters() -> Record {
         (
             "max_body_size",
             integer().required().default(4_194_304).between(1024, 1_073_741_824).about(
-                "Bytes kept of each request body and of each response body. What passes through is not limited.",
+                "Bytes kept of each request body and of each response body; what is compressed may inflate to eight \
+                 times as much (1 MiB to 1 GiB). What passes through is not limited.",
             ),
         ),
         (

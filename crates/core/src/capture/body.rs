@@ -23,6 +23,7 @@ pub struct Body {
     head_limit: usize,
     tail_limit: usize,
     total: u64,
+    starved: bool,
 }
 
 /// Bytes and marks: the bytes up to `end` (from the mark before) passed at `at`.
@@ -41,13 +42,20 @@ struct Mark {
 impl Body {
     /// Keeps the first `limit` bytes.
     pub fn head_only(limit: usize) -> Self {
-        Self { head: Timed::default(), tail: Timed::default(), head_limit: limit, tail_limit: 0, total: 0 }
+        Self {
+            head: Timed::default(),
+            tail: Timed::default(),
+            head_limit: limit,
+            tail_limit: 0,
+            total: 0,
+            starved: false,
+        }
     }
 
     /// Keeps `limit` bytes: the beginning and, where there are more, the last 64 KiB (at most half of the limit).
     pub fn head_and_tail(limit: usize) -> Self {
         let tail_limit = TAIL.min(limit / 2);
-        Self { head: Timed::default(), tail: Timed::default(), head_limit: limit - tail_limit, tail_limit, total: 0 }
+        Self { head_limit: limit - tail_limit, tail_limit, ..Self::head_only(limit) }
     }
 
     /// Adds bytes whose time does not matter.
@@ -78,6 +86,12 @@ impl Body {
         self.head_limit = self.head.bytes.len();
         self.tail_limit = 0;
         self.tail = Timed::default();
+        self.starved = true;
+    }
+
+    /// True when the host told to keep no more.
+    pub fn starved(&self) -> bool {
+        self.starved
     }
 
     /// Length of the whole body, kept or not.

@@ -105,11 +105,13 @@ pub(crate) struct Exchange {
     pub end: End,
     /// What the host has to say of it.
     pub notes: Vec<&'static str>,
+    /// Bytes of all strings kept of both heads.
+    pub head_bytes: usize,
 }
 
 impl Exchange {
     fn weight(&self) -> usize {
-        size_of::<Self>() + self.request_body.weight() + self.response_body.weight()
+        size_of::<Self>() + self.head_bytes + self.request_body.weight() + self.response_body.weight()
     }
 }
 
@@ -130,7 +132,7 @@ impl Capture {
         .map(|name| header(name));
         let trace = TraceContext::join(header("traceparent").as_deref(), header("tracestate"), &ids);
         let limit = settings.limits.max_body_size;
-        Some(Self(Box::new(Exchange {
+        let mut exchange = Exchange {
             settings: Arc::clone(settings),
             detection,
             ids,
@@ -159,7 +161,13 @@ impl Capture {
             ended_at: at,
             end: End::Complete,
             notes: Vec::new(),
-        })))
+            head_bytes: head.method.len() + head.path.len(),
+        };
+        exchange.head_bytes += exchange.ids.call.capacity() + exchange.trace.state.as_ref().map_or(0, String::capacity);
+        exchange.head_bytes += exchange.context_headers.iter().flatten().map(String::capacity).sum::<usize>();
+        let rest = [&exchange.query, &exchange.server_address, &exchange.service, &exchange.route, &exchange.consumer];
+        exchange.head_bytes += rest.into_iter().flatten().map(String::capacity).sum::<usize>();
+        Some(Self(Box::new(exchange)))
     }
 
     /// The `traceparent` to send upstream: the joined trace with our span as parent.
@@ -193,6 +201,8 @@ impl Capture {
         exchange.request_id = read::REQUEST_ID_HEADERS.iter().find_map(|name| header(name));
         exchange.api_version = header("openai-version");
         exchange.provider_hint = detect::provider_by_headers(headers);
+        let kept = [&exchange.response_type, &exchange.response_encoding, &exchange.request_id, &exchange.api_version];
+        exchange.head_bytes += kept.into_iter().flatten().map(String::capacity).sum::<usize>();
     }
 
     /// A piece of the response's body, as it passes.

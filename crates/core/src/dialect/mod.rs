@@ -15,6 +15,7 @@ use crate::record::Operation;
 use crate::time::At;
 
 pub use facts::{ChoiceFacts, RequestFacts, ResponseFacts, ToolFacts};
+pub(crate) use openai::TOKEN_IDS;
 pub use openai_chat::OpenAiChat;
 pub use openai_completions::OpenAiCompletions;
 pub use openai_embeddings::OpenAiEmbeddings;
@@ -28,7 +29,8 @@ pub trait Dialect: Send + Sync {
     /// What a call of this dialect asks for, where the path does not say.
     fn operation(&self) -> Operation;
 
-    /// False when a request's body shows that the path was misleading: the exchange is no LLM traffic then.
+    /// False when a request's body shows that the path was misleading: the exchange is no LLM traffic then. Asked only
+    /// where the path is anybody's; null stands for a body that is empty or could not be read.
     fn accepts(&self, _request: &Json<'_>) -> bool {
         true
     }
@@ -41,6 +43,11 @@ pub trait Dialect: Send + Sync {
 
     /// Reads one event of a stream that passed at `at`.
     fn read_event(&self, body: &Json<'_>, at: At, request: &RequestFacts, facts: &mut ResponseFacts);
+
+    /// Reads a usage object that was found by itself, behind what was not kept of an answer.
+    fn read_usage(&self, usage: &Json<'_>, facts: &mut ResponseFacts) {
+        openai::read_usage(usage, facts);
+    }
 
     /// True when streams of this dialect are JSON values one after another instead of server-sent events.
     fn streams_json(&self) -> bool {

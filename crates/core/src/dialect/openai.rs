@@ -34,6 +34,9 @@ const NOT_PARAMETERS: [&str; 21] = [
     "documents",
 ];
 
+/// Stands for a prompt of token ids: their number, never the ids.
+pub const TOKEN_IDS: &str = "token_ids";
+
 /// Other parameters kept of one request.
 const MAX_OTHER: usize = 64;
 
@@ -53,7 +56,8 @@ pub fn read_request(body: &Json<'_>, facts: &mut RequestFacts) {
     params.n = body.get("n").i64();
     params.stop = stop(body.get("stop"));
     for (key, value) in body.members() {
-        if !NOT_PARAMETERS.contains(&key.as_ref()) && !value.is_null() && params.other.len() < MAX_OTHER {
+        let cut = matches!(value, Json::Null | Json::CutString(_));
+        if !NOT_PARAMETERS.contains(&key.as_ref()) && !cut && params.other.len() < MAX_OTHER {
             params.other.insert(key.to_string(), value.to_value());
         }
     }
@@ -78,15 +82,15 @@ pub fn read_texts(value: &Json<'_>) -> Vec<Message> {
     let user = |content| Message { role: "user".into(), content: Some(content), ..Message::default() };
     let text = |text: &str| user(Content::Text(text.to_owned()));
     let tokens = |count: usize| {
-        let value = serde_json::json!({ "token_ids": count });
+        let value = serde_json::json!({ TOKEN_IDS: count });
         user(Content::Parts(vec![Part::Other { value }]))
     };
     match value {
-        Json::String(one) => vec![text(one)],
+        Json::String(one) | Json::CutString(one) => vec![text(one)],
         Json::Numbers(count, _) => vec![tokens(*count)],
         Json::Array(items) => {
             let message = |item: &Json<'_>| match item {
-                Json::String(one) => text(one),
+                Json::String(one) | Json::CutString(one) => text(one),
                 Json::Numbers(count, _) => tokens(*count),
                 other => user(content(other).unwrap_or_else(|| Content::Text(String::new()))),
             };
@@ -104,7 +108,7 @@ pub fn read_message(message: &Json<'_>) -> Message {
         calls.push(function(legacy, None));
     }
     Message {
-        role: message.get("role").str().unwrap_or_default().to_owned(),
+        role: message.get("role").word().unwrap_or_default(),
         content: content(message.get("content")),
         name: message.get("name").id(),
         reasoning: reasoning(message).map(str::to_owned),
@@ -117,7 +121,7 @@ pub fn read_message(message: &Json<'_>) -> Message {
 fn content(value: &Json<'_>) -> Option<Content> {
     match value {
         Json::Null => None,
-        Json::String(text) => Some(Content::Text(text.to_string())),
+        Json::String(text) | Json::CutString(text) => Some(Content::Text(text.to_string())),
         Json::Array(items) => Some(Content::Parts(items.iter().map(part).collect())),
         other => Some(Content::Parts(vec![part(other)])),
     }
@@ -126,7 +130,7 @@ fn content(value: &Json<'_>) -> Option<Content> {
 fn part(value: &Json<'_>) -> Part {
     let text = |text: &str| Part::Text { text: text.to_owned() };
     match (value, value.get("type").str()) {
-        (Json::String(one), _) => text(one),
+        (Json::String(one) | Json::CutString(one), _) => text(one),
         (_, Some("text" | "input_text" | "output_text")) => text(value.get("text").str().unwrap_or_default()),
         (_, Some("image_url")) => {
             let image = value.get("image_url");
@@ -190,7 +194,7 @@ fn function(value: &Json<'_>, id: Option<String>) -> ToolCall {
 fn arguments(value: &Json<'_>) -> Option<String> {
     match value {
         Json::Null => None,
-        Json::String(text) => Some(text.to_string()),
+        Json::String(text) | Json::CutString(text) => Some(text.to_string()),
         other => Some(other.to_value().to_string()),
     }
 }
@@ -199,21 +203,21 @@ fn reasoning<'s>(message: &'s Json<'_>) -> Option<&'s str> {
     message.get("reasoning_content").filled().or_else(|| message.get("reasoning").filled())
 }
 
-/// Reads one message, whole or a stream's delta, into a choice. True when it carried a generated token.
-pub fn read_answer(message: &Json<'_>, choice: &mut ChoiceFacts) -> bool {
+/// Reads one message, `whole` or a stream's delta, into a choice. True when it carried a generated token.
+pub fn read_answer(message: &Json<'_>, whole: bool, choice: &mut ChoiceFacts) -> bool {
     let mut token = false;
     let mut say = |slot: &mut Option<String>, text: &str| {
         token |= !text.is_empty();
         append(slot, text);
     };
     match message.get("content") {
-        Json::String(text) => say(&mut choice.text, text),
+        Json::String(text) | Json::CutString(text) => say(&mut choice.text, text),
         // Mistral answers with parts: text, and thinking, which is a list of parts itself.
         Json::Array(parts) => {
             for part in parts {
                 match part.get("type").str() {
                     Some("thinking") => match part.get("thinking") {
-                        Json::String(text) => say(&mut choice.reasoning, text),
+                        Json::String(text) | Json::CutString(text) => say(&mut choice.reasoning, text),
                         list => {
                             for text in list.items().iter().filter_map(|item| item.get("text").str()) {
                                 say(&mut choice.reasoning, text);
@@ -237,10 +241,12 @@ pub fn read_answer(message: &Json<'_>, choice: &mut ChoiceFacts) -> bool {
     if let Some(text) = message.get("refusal").filled() {
         say(&mut choice.refusal, text);
     }
-    for piece in message.get("tool_calls").items() {
+    for (position, piece) in message.get("tool_calls").items().iter().enumerate() {
         token = true;
         let read = tool_call(piece);
-        if let Some(tool) = choice.tool(piece.get("index").count(), read.id.as_deref()) {
+        // Whole calls stand one after another, with or without an id; pieces say which call they continue.
+        let index = if whole { Some(position as u64) } else { piece.get("index").count() };
+        if let Some(tool) = choice.tool(index, read.id.as_deref()) {
             merge(&mut tool.call, read);
         }
     }
@@ -268,14 +274,14 @@ fn merge(call: &mut ToolCall, piece: ToolCall) {
 pub fn read_envelope(body: &Json<'_>, facts: &mut ResponseFacts) {
     keep_first(&mut facts.id, body.get("id").id());
     keep_first(&mut facts.model, body.get("model").id());
-    if let Some(fingerprint) = body.get("system_fingerprint").filled() {
-        facts.system_fingerprint = Some(fingerprint.to_owned());
+    if let Some(fingerprint) = body.get("system_fingerprint").word() {
         if fingerprint == "fp_ollama" {
             facts.provider = Some("ollama");
         }
+        facts.system_fingerprint = Some(fingerprint);
     }
-    if let Some(tier) = body.get("service_tier").filled() {
-        facts.service_tier = Some(tier.to_owned());
+    if let Some(tier) = body.get("service_tier").word() {
+        facts.service_tier = Some(tier);
     }
     for key in ["prompt_filter_results", "citations", "provider"] {
         keep_extra(facts, key, body.get(key));

@@ -33,7 +33,7 @@ impl Dialect for OpenAiChat {
         for (position, choice) in body.get("choices").items().iter().enumerate() {
             let index = index(choice, position);
             if let Some(kept) = facts.choice(index) {
-                openai::read_answer(choice.get("message"), kept);
+                openai::read_answer(choice.get("message"), true, kept);
             }
             openai::read_choice(choice, index, facts);
         }
@@ -46,7 +46,7 @@ impl Dialect for OpenAiChat {
             // A few servers send `message` where `delta` belongs; those that send both repeat themselves in it.
             let delta = choice.get("delta");
             let delta = if delta.is_null() { choice.get("message") } else { delta };
-            if facts.choice(index).is_some_and(|kept| openai::read_answer(delta, kept)) {
+            if facts.choice(index).is_some_and(|kept| openai::read_answer(delta, false, kept)) {
                 facts.token_at(at);
             }
             openai::read_choice(choice, index, facts);

@@ -19,6 +19,11 @@ impl Dialect for OpenAiEmbeddings {
         Operation::Embeddings
     }
 
+    /// Vector stores have paths of that name as well.
+    fn accepts(&self, request: &Json<'_>) -> bool {
+        ["model", "input", "prompt", "messages"].iter().any(|key| !request.get(key).is_null())
+    }
+
     fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
         openai::read_request(body, facts);
         facts.request.messages = openai::read_texts(body.get("input"));
@@ -36,7 +41,7 @@ impl Dialect for OpenAiEmbeddings {
     }
 }
 
-/// Length of a vector: a list of numbers, or base64 of little-endian 32-bit floats (`encoding_format: base64`).
+/// Length of a whole vector: a list of numbers, or base64 of little-endian 32-bit floats (`encoding_format: base64`).
 fn dims(vector: &Json<'_>) -> Option<u64> {
     match vector {
         Json::String(base64) => Some(base64.trim_end_matches('=').len() as u64 * 3 / 4 / 4),

@@ -22,9 +22,8 @@ impl<'a> Decoded<'a> {
         let gap = body.gap();
         let Some(mut inflate) = encoding.and_then(|encoding| Inflate::new(encoding, limit)) else {
             if gap > 0 {
-                let total = body.total();
-                issues
-                    .push(format!("{whose} body of {total} bytes is longer than max_body_size: {gap} bytes not read"));
+                let (total, why) = (body.total(), why(body));
+                issues.push(format!("{whose} body of {total} bytes {why}: {gap} bytes not read"));
             }
             return Self { body, inflated: None, gap };
         };
@@ -40,7 +39,7 @@ impl<'a> Decoded<'a> {
             }
         }
         if gap > 0 {
-            issues.push(format!("{whose} body cut: longer than max_body_size and compressed"));
+            issues.push(format!("{whose} body cut: it {}, and is compressed", why(body)));
         } else if let Some(issue) = inflate.finish() {
             issues.push(format!("{whose} {issue}"));
         }
@@ -86,4 +85,9 @@ impl<'a> Decoded<'a> {
             Some(_) => &[],
         }
     }
+}
+
+/// Why a part of a body was not kept.
+fn why(body: &Body) -> &'static str {
+    if body.starved() { "came when the memory for captured bodies was used up" } else { "is longer than max_body_size" }
 }

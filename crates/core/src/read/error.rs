@@ -1,6 +1,6 @@
 //! Errors in bodies: every provider says it a little differently.
 
-use crate::json::Json;
+use crate::json::{Json, Parsed};
 use crate::record::CallError;
 
 /// The error that a body tells of. In a body of a failed response (`failed`) a bare message counts as well; in one that
@@ -16,7 +16,7 @@ pub fn read(body: &Json<'_>, failed: bool) -> Option<CallError> {
                 message: error.get("message").filled().map(str::to_owned),
             });
         }
-        Json::String(message) if !message.is_empty() => {
+        Json::String(message) | Json::CutString(message) if !message.is_empty() => {
             return Some(CallError { kind: kind(body), message: Some(message.to_string()) });
         }
         _ => {}
@@ -31,11 +31,26 @@ pub fn read(body: &Json<'_>, failed: bool) -> Option<CallError> {
     (says_error && (message.is_some() || kind(body).is_some())).then(|| CallError { kind: kind(body), message })
 }
 
+/// Characters kept of an error in plain words.
+const MAX_PLAIN: usize = 200;
+
+/// An error that is told in plain words; `parsed` is what they are as JSON. Pages are no words.
+pub fn plain(text: &str, parsed: &Parsed<'_>) -> Option<CallError> {
+    let value = &parsed.value;
+    let whole = parsed.problem.is_none();
+    // `503 Service Unavailable` begins as a number, `[proxy] no` as a list.
+    let is_json = value.is_object() || value.count_items().is_some_and(|count| whole || count > 0);
+    if is_json || whole && value.is_null() {
+        return None;
+    }
+    let text = value.str().filter(|_| whole).unwrap_or(text).trim();
+    let message = text.chars().take(MAX_PLAIN).collect();
+    (!text.is_empty() && !text.starts_with('<')).then_some(CallError { kind: None, message: Some(message) })
+}
+
 /// `type`, else Google's `status`, else a `code` that is a word.
 fn kind(value: &Json<'_>) -> Option<String> {
-    [value.get("type"), value.get("status"), value.get("code")]
-        .into_iter()
-        .find_map(|value| value.filled().map(str::to_owned))
+    [value.get("type"), value.get("status"), value.get("code")].into_iter().find_map(Json::word)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What follows from the facts: lengths, estimated tokens, rates, cost.
 
+use crate::dialect::TOKEN_IDS;
 use crate::estimate;
-use crate::record::{CallRecord, Content, End, Message, Operation, Part, Timing};
+use crate::record::{CallRecord, Content, End, Message, Operation, Part, Response, Timing};
 
 /// Fills everything that is calculated. `started_at` and the durations that were measured are set already.
 pub fn fill(record: &mut CallRecord, estimate_tokens: bool) {
@@ -13,10 +14,10 @@ pub fn fill(record: &mut CallRecord, estimate_tokens: bool) {
     rates(record);
 }
 
-/// Characters of all messages' text; `None` where there is no message.
+/// Characters of all messages' text; `None` where there is no text, such as in prompts of token ids.
 fn prompt_length(messages: &[Message]) -> Option<u64> {
-    let length = messages.iter().flat_map(texts).map(|text| text.chars().count() as u64).sum();
-    (!messages.is_empty()).then_some(length)
+    let lengths = messages.iter().flat_map(texts).map(|text| text.chars().count() as u64);
+    lengths.reduce(u64::saturating_add)
 }
 
 /// The texts of a message.
@@ -33,43 +34,66 @@ fn texts(message: &Message) -> impl Iterator<Item = &str> {
     one.into_iter().chain(parts)
 }
 
-/// Counts tokens where the provider did not, and flags it. A call that was refused used none that anybody knows of.
+/// Tokens of a prompt that came as token ids.
+fn token_ids(message: &Message) -> u64 {
+    let Some(Content::Parts(parts)) = &message.content else { return 0 };
+    let count = |part: &Part| match part {
+        Part::Other { value } => value.get(TOKEN_IDS)?.as_u64(),
+        Part::Text { .. } | Part::Media(_) => None,
+    };
+    parts.iter().filter_map(count).fold(0, u64::saturating_add)
+}
+
+/// Everything that was generated, in pieces.
+fn generated(response: &Response) -> impl Iterator<Item = &str> {
+    let first = [&response.text, &response.reasoning, &response.refusal].into_iter();
+    let more = response.more_choices.iter().flat_map(|choice| [&choice.text, &choice.reasoning, &choice.refusal]);
+    let calls = response.tool_calls.iter().chain(response.more_choices.iter().flat_map(|choice| &choice.tool_calls));
+    let calls = calls.flat_map(|call| [&call.name, &call.arguments]);
+    first.chain(more).chain(calls).flatten().map(String::as_str)
+}
+
+/// Counts tokens where the provider did not, and flags it. What was never said has no length that anybody knows of: a
+/// call that was refused, an answer that could not be read, a stream that said nothing.
 fn estimate_usage(record: &mut CallRecord) {
+    let response = &record.response;
     let generates = matches!(record.operation, Operation::Chat | Operation::TextCompletion);
     let embeds = record.operation == Operation::Embeddings;
-    let answered = record.status.is_some_and(|status| (200..300).contains(&status)) && record.error.is_none();
-    let said =
-        record.response.text.is_some() || record.response.reasoning.is_some() || !record.response.tool_calls.is_empty();
-    if !(generates && (said || answered && record.end == End::Complete) || embeds && answered) {
+    let succeeded = record.status.is_some_and(|status| (200..300).contains(&status)) && record.error.is_none();
+    let said = generated(response).any(|text| !text.is_empty());
+    let understood = response.id.is_some()
+        || response.model.is_some()
+        || !response.finish_reasons.is_empty()
+        || response.embedding_count.is_some()
+        || record.usage.output.is_some();
+    let answered = succeeded && understood && record.end == End::Complete;
+    if !(generates && (said || answered) || embeds && succeeded && understood) {
         return;
     }
-    let model = record.response.model.as_deref().or(record.request.model.as_deref());
+    let model = response.model.as_deref().or(record.request.model.as_deref());
     let mut estimated = false;
     if record.usage.input.is_none() && !record.request.messages.is_empty() {
+        let messages = &record.request.messages;
         record.usage.input = Some(match record.operation {
             Operation::Chat => {
-                let messages = record.request.messages.iter();
-                estimate::estimate_chat(model, messages.map(|message| (message.role.as_str(), joined(message))))
+                estimate::estimate_chat(model, messages.iter().map(|message| (message.role.as_str(), joined(message))))
             }
-            _ => estimate::estimate_texts(model, record.request.messages.iter().flat_map(texts)),
+            _ => {
+                let ids = messages.iter().map(token_ids).fold(0, u64::saturating_add);
+                estimate::estimate_texts(model, messages.iter().flat_map(texts)).saturating_add(ids)
+            }
         });
         estimated = true;
     }
-    if record.usage.output.is_none() && generates {
-        let response = &record.response;
-        let first = [&response.text, &response.reasoning, &response.refusal].into_iter().flatten();
-        let more = response.more_choices.iter().flat_map(|choice| [&choice.text, &choice.reasoning, &choice.refusal]);
-        let calls =
-            response.tool_calls.iter().chain(response.more_choices.iter().flat_map(|choice| &choice.tool_calls));
-        let calls = calls.flat_map(|call| [&call.name, &call.arguments]);
-        let texts = first.chain(more.flatten()).chain(calls.flatten());
-        record.usage.output = Some(estimate::estimate_texts(model, texts));
+    if record.usage.output.is_none() && generates && said {
+        record.usage.output = Some(estimate::estimate_texts(model, generated(response)));
         estimated = true;
     }
     if estimated {
         record.tokens_estimated = true;
-        if record.usage.total.is_none() {
-            record.usage.total = record.usage.input.map(|input| input + record.usage.output.unwrap_or(0));
+        if record.usage.total.is_none() && (embeds || record.usage.output.is_some()) {
+            let output = record.usage.output.unwrap_or(0);
+            record.usage.total = record.usage.input.map(|input| input.saturating_add(output));
         }
     }
 }

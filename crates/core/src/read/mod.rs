@@ -83,12 +83,12 @@ fn read_request(exchange: &Exchange, facts: &mut RequestFacts, issues: &mut Vec<
     let encoding = exchange.request_encoding.as_deref();
     let body = decode::Decoded::new(&exchange.request_body, encoding, limit, "request", issues);
     let dialect = exchange.detection.dialect;
+    let text = json::text(body.head_bytes());
+    let parsed = json::parse(&text);
+    if !exchange.detection.certain && !dialect.accepts(&parsed.value) {
+        return false;
+    }
     if !body.head_bytes().is_empty() {
-        let text = json::text(body.head_bytes());
-        let parsed = json::parse(&text);
-        if !exchange.detection.pinned && !dialect.accepts(&parsed.value) {
-            return false;
-        }
         if let Some(problem) = parsed.problem.filter(|_| body.gap == 0) {
             issues.push(format!("request: {problem}"));
         }

@@ -5,7 +5,7 @@ use super::error;
 use crate::capture::{Chunk, Exchange};
 use crate::dialect::{RequestFacts, ResponseFacts};
 use crate::frame::{Event, JsonStream, MAX_FRAME, Sse};
-use crate::json::{self, Json, Problem};
+use crate::json::{self, Problem};
 use crate::time::At;
 
 /// How a body is framed.
@@ -81,25 +81,38 @@ impl Reader<'_> {
         if !failed || parsed.value.is_object() {
             self.problem = parsed.problem;
         }
+        let is_text = || self.exchange.response_type.as_deref().is_some_and(|kind| kind.starts_with("text/plain"));
         self.facts.error = error::read(&parsed.value, failed);
+        if self.facts.error.is_none() && failed && is_text() {
+            self.facts.error = error::plain(&text, &parsed);
+        }
         self.exchange.detection.dialect.read_response(&parsed.value, self.request, self.facts);
         if failed {
             // The id in an error body is a request's, not a response's.
             self.facts.id = None;
         }
+        if parsed.problem.is_some() {
+            // There may have been more of them.
+            self.facts.embedding_count = None;
+        }
         if body.gap > 0 {
-            self.usage_in_tail(body.tail_bytes());
+            self.read_tail(body.tail_bytes());
         }
     }
 
-    /// The usage of an answer whose middle was not kept, such as thousands of embeddings: it stands at the end.
-    fn usage_in_tail(&mut self, tail: &[u8]) {
-        const KEY: &[u8] = b"\"usage\":";
-        if let Some(at) = memchr::memmem::rfind(tail, KEY) {
-            let text = json::text(tail.get(at + KEY.len()..).unwrap_or_default());
-            let usage = json::parse(&text).value;
-            let around = Json::Object(vec![("usage".into(), usage)]);
-            self.exchange.detection.dialect.read_response(&around, self.request, self.facts);
+    /// What stands at the end of an answer whose middle was not kept, such as thousands of embeddings: usage and model.
+    fn read_tail(&mut self, tail: &[u8]) {
+        let last = |key: &[u8]| {
+            let at = memchr::memmem::rfind(tail, key)? + key.len();
+            Some(json::text(tail.get(at..)?))
+        };
+        if let Some(text) = last(b"\"usage\":") {
+            self.exchange.detection.dialect.read_usage(&json::parse(&text).value, self.facts);
+        }
+        if self.facts.model.is_none()
+            && let Some(text) = last(b"\"model\":")
+        {
+            self.facts.model = json::parse(&text).value.id();
         }
     }
 
@@ -152,10 +165,13 @@ impl Reader<'_> {
     fn value(&mut self, data: &[u8], at: At, is_error: bool) {
         let text = json::text(data);
         let parsed = json::parse(&text);
-        if self.problem.is_none() {
+        let error = error::read(&parsed.value, is_error);
+        // Some servers tell an error in plain words.
+        let error = error.or_else(|| is_error.then(|| error::plain(&text, &parsed)).flatten());
+        if self.problem.is_none() && error.is_none() {
             self.problem = parsed.problem;
         }
-        if let Some(error) = error::read(&parsed.value, is_error) {
+        if let Some(error) = error {
             self.facts.error.get_or_insert(error);
         }
         self.exchange.detection.dialect.read_event(&parsed.value, at, self.request, self.facts);

@@ -160,6 +160,24 @@ fn a_shutdown_does_not_wait_for_a_destination_that_fails() {
 }
 
 #[test]
+fn a_shutdown_counts_what_comes_too_late() {
+    let engine = engine();
+    engine.shared.sink.close();
+    engine.sink().offer(testing::finished(b"{}"), &tracer());
+    assert_eq!(engine.shutdown(LONG), ShutdownReport { delivered: 0, left: 1 });
+}
+
+#[test]
+fn a_shutdown_of_an_engine_that_broke_counts_what_is_left() {
+    let mut engine = engine();
+    drop(engine.stop.take());
+    engine.thread.take().unwrap().join().unwrap();
+    engine.thread = Some(std::thread::spawn(|| panic!("the engine's defect")));
+    engine.sink().offer(testing::finished(b"{}"), &tracer());
+    assert_eq!(engine.shutdown(LONG), ShutdownReport { delivered: 0, left: 1 });
+}
+
+#[test]
 fn a_defect_costs_one_trace() {
     struct Defect;
     impl Observer for Defect {

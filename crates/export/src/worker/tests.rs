@@ -1,5 +1,6 @@
 //! The worker against a destination that answers by script, on a paused clock.
 
+use std::cell::RefCell;
 use std::sync::Mutex;
 
 use tokio::task::JoinHandle;
@@ -266,6 +267,83 @@ async fn an_attempt_under_way_when_a_flush_begins_gets_one_more() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (attempts, stats) = bench.end(Mode::Flush).await;
     assert_eq!((attempts.len(), stats.delivered), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_is_put_off_does_not_end_a_flush() {
+    let bench = bench(2, |attempt, _| match attempt {
+        1 => Delivery::Partial { rejected: Vec::new(), retry: vec![0] },
+        _ => Delivery::Accepted,
+    });
+    bench.offer(&["a", "b", "c", "d"]);
+    let (attempts, stats) = bench.end(Mode::Flush).await;
+    assert_eq!(ids(&attempts), ["a,b", "c,d"]);
+    assert_eq!((stats.delivered, stats.waiting), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_defect_while_sending_costs_an_attempt() {
+    let bench = bench(1, |attempt, _| {
+        assert!(attempt > 1, "a sender's defect");
+        Delivery::Accepted
+    });
+    bench.offer(&["a"]);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!((attempts.len(), stats.delivered, stats.retries), (2, 1, 1));
+}
+
+thread_local! {
+    /// The `lost` of the lines that this thread has logged.
+    static LOST: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Listens to the log. For the whole process: what is set for one thread can be missed, since all share one cache of
+/// what is listened to.
+struct Lost;
+
+impl tracing::field::Visit for Lost {
+    fn record_u64(&mut self, field: &tracing::field::Field, value: u64) {
+        if field.name() == "lost" {
+            LOST.with_borrow_mut(|lost| lost.push(value));
+        }
+    }
+
+    fn record_debug(&mut self, _: &tracing::field::Field, _: &dyn std::fmt::Debug) {}
+}
+
+impl tracing::Subscriber for Lost {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut Lost);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_loss_is_logged_by_the_end() {
+    tracing::subscriber::set_global_default(Lost).unwrap();
+    let bench = bench(1, |_, _| Delivery::Fatal { why: "no".into() });
+    for n in 0..150 {
+        bench.offer(&[&n.to_string()]);
+    }
+    let (_, stats) = bench.close().await;
+    assert_eq!((stats.dropped.overflow, stats.dropped.rejected), (50, 100));
+    let told = LOST.take();
+    assert_eq!(told, [50, 1, 99], "overflow and the first refusal at once, the others at the end");
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use ai_tracing_config::ai_tracing::{AiTracing, LangfuseApi, LangfuseObservations};
+use ai_tracing_config::vault;
 
 use super::endpoint;
 use crate::destination::QueueOptions;
 use crate::tracer::TracerError;
-use crate::vault;
 
 /// One destination; configurations that agree in all of this share it. Has no `Debug`, since it holds the secret key.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -30,11 +30,12 @@ impl Config {
     pub fn read(config: &AiTracing, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, TracerError> {
         let required = |path: &str, value: &Option<String>| match value.as_deref().map(str::trim) {
             None | Some("") => Err(TracerError::new(path, "required when langfuse_enabled is true")),
-            Some(value) => vault::resolve(value, lookup).map_err(|message| TracerError::new(path, message)),
+            Some(value) => vault::resolve(value, lookup).map_err(|error| TracerError::new(path, error.to_string())),
         };
         let public_key = required("langfuse_public_key", &config.langfuse_public_key)?;
         let secret_key = required("langfuse_secret_key", &config.langfuse_secret_key)?;
         let base = vault::resolve(config.langfuse_endpoint.trim(), lookup)
+            .map_err(|error| error.to_string())
             .and_then(|endpoint| endpoint::base(&endpoint))
             .map_err(|message| TracerError::new("langfuse_endpoint", message))?;
         let queue = &config.queue;

@@ -119,8 +119,6 @@ struct Body<'a> {
 
 impl<'a> Body<'a> {
     fn of_trace(trace: &'a Trace) -> Self {
-        // Where the root does not show the content, it is too large to be sent twice.
-        let copies = trace.observations.first().is_some_and(|root| root.shows_input);
         Self {
             id: trace_id(trace),
             timestamp: Some(trace.start.to_rfc3339()),
@@ -129,8 +127,8 @@ impl<'a> Body<'a> {
             session_id: trace.session_id.as_deref(),
             tags: &trace.tags,
             environment: trace.environment.as_deref(),
-            input: trace.input.as_ref().filter(|_| copies),
-            output: trace.output.as_ref().filter(|_| copies),
+            input: trace.input.as_ref().filter(|_| trace.copies),
+            output: trace.output.as_ref().filter(|_| trace.copies),
             metadata: some(&trace.metadata),
             ..Self::default()
         }

@@ -2,6 +2,7 @@
 //!
 //! In `auto` the exporter begins with OTLP and remembers what worked: a 404 makes it use the batch API, and a batch
 //! API that no longer takes traces (v4) makes it use OTLP. After a change it asks the worker to encode anew, at once.
+//! Where OTLP worked before, a 404 is a failure like any other; where it never did, it is tried again now and then.
 //! Both encodings of a record carry the same ids, so a change on the way duplicates nothing.
 
 mod answer;
@@ -23,8 +24,8 @@ mod tests;
 
 use std::collections::HashMap;
 use std::io::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ai_tracing_config::ai_tracing::{LangfuseApi, LangfuseObservations};
@@ -38,6 +39,7 @@ use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 pub(crate) use config::Config;
 
@@ -48,12 +50,18 @@ use crate::http::{Answer, Client};
 use crate::pause;
 use crate::tracer::TracerError;
 
-/// Largest OTLP request, before compression. A single record may be larger: the server decides.
+/// Largest OTLP request, before compression. A single record whose content is sent once may be larger: the server
+/// decides.
 const MAX_OTLP: usize = 4_000_000;
 /// Largest request to the batch API, which takes no compression.
 const MAX_INGESTION: usize = 3_500_000;
-/// How often `full` sends a record's content: on the root, the prompt and the completion.
-const COPIES: usize = 3;
+/// How often `full` sends a record's content at most: on the trace, the root, the prompt and the completion.
+const COPIES_FULL: usize = 4;
+/// How often `compact` does: on the trace and the generation.
+const COPIES_COMPACT: usize = 2;
+/// How long the batch API is used for want of OTLP before the server is asked for it again: it may have been updated, or
+/// the answer may have come from a proxy.
+const PROBE_EVERY: Duration = Duration::from_secs(600);
 
 /// The exporter of one Langfuse project.
 pub(crate) struct Langfuse {
@@ -66,6 +74,10 @@ pub(crate) struct Langfuse {
     api: AtomicApi,
     /// The API that was logged as the one in use.
     announced: AtomicApi,
+    /// OTLP took traces.
+    otlp_worked: AtomicBool,
+    /// When to ask for OTLP again.
+    probe_at: Mutex<Option<Instant>>,
 }
 
 /// One of the two APIs.
@@ -105,6 +117,8 @@ impl Langfuse {
             ingestion: uri(endpoint::INGESTION)?,
             api: AtomicApi::new(Some(first)),
             announced: AtomicApi::new(None),
+            otlp_worked: AtomicBool::new(false),
+            probe_at: Mutex::new(None),
             authorization,
             client,
             config,
@@ -142,6 +156,9 @@ impl Langfuse {
             Verdict::Delivery(delivery) => {
                 if matches!(delivery, Delivery::Accepted | Delivery::Partial { .. }) {
                     self.announce(payload.api);
+                    if payload.api == Api::Otlp {
+                        self.otlp_worked.store(true, Ordering::Relaxed);
+                    }
                 }
                 delivery
             }
@@ -152,10 +169,16 @@ impl Langfuse {
         if self.config.api != LangfuseApi::Auto {
             return Delivery::Retry { after: None, why: format!("{why}: check langfuse_endpoint and langfuse_api") };
         }
-        self.api.set(match from {
-            Api::Otlp => Api::Ingestion,
-            Api::Ingestion => Api::Otlp,
-        });
+        match from {
+            Api::Otlp if self.otlp_worked.load(Ordering::Relaxed) => {
+                return Delivery::Retry { after: None, why: format!("{why}: check langfuse_endpoint") };
+            }
+            Api::Otlp => {
+                self.api.set(Api::Ingestion);
+                *self.probe_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + PROBE_EVERY);
+            }
+            Api::Ingestion => self.api.set(Api::Otlp),
+        }
         // Where neither API is found, the worker soon stops doing this at once.
         Delivery::Retry { after: Some(Duration::ZERO), why: format!("{why}: check langfuse_endpoint") }
     }
@@ -198,8 +221,8 @@ impl Exporter for Langfuse {
 
     fn limits(&self) -> BatchLimits {
         let copies = match self.config.observations {
-            LangfuseObservations::Full => COPIES,
-            LangfuseObservations::Compact => 1,
+            LangfuseObservations::Full => COPIES_FULL,
+            LangfuseObservations::Compact => COPIES_COMPACT,
         };
         BatchLimits {
             max_records: self.config.max_batch_size,
@@ -209,6 +232,12 @@ impl Exporter for Langfuse {
     }
 
     fn encode(&self, records: &[Arc<CallRecord>]) -> Result<Payload, EncodeError> {
+        let mut probe_at = self.probe_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if probe_at.is_some_and(|at| at <= Instant::now()) {
+            *probe_at = None;
+            self.api.set(Api::Otlp);
+        }
+        drop(probe_at);
         encode(records, self.config.observations, self.api.get().unwrap_or(Api::Otlp))
     }
 
@@ -236,29 +265,51 @@ pub fn payloads(
     records: &[Arc<CallRecord>],
     observations: LangfuseObservations,
 ) -> Result<(Vec<u8>, Vec<u8>), EncodeError> {
-    let traces = || records.iter().map(|record| Trace::of(record, observations));
+    let traces = || records.iter().map(|record| Trace::of(record, observations, false));
     let batch = ingestion::encode(&records.iter().zip(traces()).collect::<Vec<_>>());
     let batch = batch.map_err(|error| EncodeError(error.to_string()))?;
     Ok((otlp::encode(&traces().collect::<Vec<_>>()), batch.body))
 }
 
 fn encode(records: &[Arc<CallRecord>], observations: LangfuseObservations, api: Api) -> Result<Payload, EncodeError> {
-    let traces = records.iter().inspect(|_| pause()).map(|record| Trace::of(record, observations));
-    let (body, events, max) = match api {
-        Api::Otlp => (otlp::encode(&traces.collect::<Vec<_>>()), HashMap::new(), MAX_OTLP),
-        Api::Ingestion => {
-            let traces: Vec<_> = records.iter().zip(traces).collect();
-            let batch = ingestion::encode(&traces).map_err(|error| EncodeError(error.to_string()))?;
-            (batch.body, batch.events, MAX_INGESTION)
-        }
+    let (mut body, mut events) = body(records, observations, api, false)?;
+    let max = match api {
+        Api::Otlp => MAX_OTLP,
+        Api::Ingestion => MAX_INGESTION,
     };
-    let oversize = Some(body.len()).filter(|bytes| *bytes > max && records.len() > 1);
+    let mut oversize = None;
+    if body.len() > max {
+        if records.len() > 1 {
+            oversize = Some(body.len());
+        } else {
+            // It cannot be cut in halves, but its content need not be there more than once.
+            (body, events) = self::body(records, observations, api, true)?;
+        }
+    }
     let body = match (api, oversize) {
         (_, Some(_)) => Bytes::new(),
         (Api::Otlp, None) => gzip(&body).map_err(|error| EncodeError(error.to_string()))?.into(),
         (Api::Ingestion, None) => body.into(),
     };
     Ok(Payload { api, body, records: records.len(), oversize, events })
+}
+
+/// The body of a request, and the batch API's events in it; with `once` content is sent once, whatever its size.
+fn body(
+    records: &[Arc<CallRecord>],
+    observations: LangfuseObservations,
+    api: Api,
+    once: bool,
+) -> Result<(Vec<u8>, HashMap<String, usize>), EncodeError> {
+    let traces = records.iter().inspect(|_| pause()).map(|record| Trace::of(record, observations, once));
+    match api {
+        Api::Otlp => Ok((otlp::encode(&traces.collect::<Vec<_>>()), HashMap::new())),
+        Api::Ingestion => {
+            let traces: Vec<_> = records.iter().zip(traces).collect();
+            let batch = ingestion::encode(&traces).map_err(|error| EncodeError(error.to_string()))?;
+            Ok((batch.body, batch.events))
+        }
+    }
 }
 
 /// What is compressed at a time: about 100 us.

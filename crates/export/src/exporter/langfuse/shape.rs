@@ -12,10 +12,10 @@ use serde_json::{Map, Value};
 use super::ids::Ids;
 use super::usage::Bill;
 use super::{clean, content, environment, metadata, usage};
-use crate::weight::weigh;
 
-/// Content heavier than this is sent once, on the observation that matters most, to stay below what servers take.
-const COPIES_BELOW: usize = 1 << 20;
+/// Content of more bytes, as JSON, is sent once, on the observation that matters most: with it stand four copies in a
+/// request to the batch API, and those have to stay below what servers take.
+const COPIES_BELOW: usize = 800_000;
 
 /// One call as Langfuse shows it.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(super) struct Trace {
     pub input: Option<Value>,
     /// What was answered.
     pub output: Option<Value>,
+    /// False where the content is too large to be sent more than once.
+    pub copies: bool,
     /// The root first.
     pub observations: Vec<Observation>,
 }
@@ -97,13 +99,14 @@ impl Level {
 }
 
 impl Trace {
-    /// Shapes a record.
-    pub fn of(record: &CallRecord, observations: LangfuseObservations) -> Self {
+    /// Shapes a record; with `once` its content is sent once, whatever its size.
+    pub fn of(record: &CallRecord, observations: LangfuseObservations, once: bool) -> Self {
         let ids = Ids::of(record);
         let (start, end) = (record.timing.started_at, record.timing.ended_at());
         let context = &record.context;
         let name = if record.name.is_empty() { record.operation.as_str() } else { &record.name }.to_owned();
         let environment = context.environment.as_deref().filter(|environment| !environment.is_empty());
+        let (input, output) = (content::input(record), content::output(record));
         let mut trace = Self {
             id: ids.trace,
             state: record.tracestate.clone(),
@@ -114,8 +117,9 @@ impl Trace {
             metadata: metadata::of_call(record),
             start,
             end,
-            input: content::input(record),
-            output: content::output(record),
+            copies: !once && size(&input) + size(&output) < COPIES_BELOW,
+            input,
+            output,
             observations: Vec::new(),
             name: name.clone(),
         };
@@ -148,7 +152,7 @@ impl Trace {
                 metadata.extend(metadata::of_completion(record));
                 vec![Observation { kind, metadata, generation: Some(generation), ..root }]
             }
-            LangfuseObservations::Full => full(record, root, ids, kind, generation),
+            LangfuseObservations::Full => full(record, root, ids, kind, generation, trace.copies),
         };
         trace.clean();
         trace
@@ -174,8 +178,35 @@ impl Trace {
     }
 }
 
-fn full(record: &CallRecord, root: Observation, ids: Ids, kind: Kind, generation: Generation) -> Vec<Observation> {
-    let copies = weigh(record) < COPIES_BELOW;
+/// Bytes of a value as JSON, or about that many where there are more than matter.
+fn size(value: &Option<Value>) -> usize {
+    struct Count(usize);
+
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            if self.0 > COPIES_BELOW { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(bytes.len()) }
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(0);
+    // The only failure is to be large, and that is counted.
+    let _ = value.as_ref().map(|value| serde_json::to_writer(&mut count, value));
+    count.0
+}
+
+fn full(
+    record: &CallRecord,
+    root: Observation,
+    ids: Ids,
+    kind: Kind,
+    generation: Generation,
+    copies: bool,
+) -> Vec<Observation> {
     let root = Observation { shows_input: copies, shows_output: copies, ..root };
     let prompt = Observation {
         id: ids.prompt,

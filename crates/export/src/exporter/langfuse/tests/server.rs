@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ai_tracing_config::ai_tracing::{LangfuseApi, LangfuseObservations};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -16,11 +16,11 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::super::{Config, Langfuse, MAX_INGESTION, endpoint};
+use super::super::{Api, Config, Langfuse, MAX_INGESTION, PROBE_EVERY, endpoint};
 use super::calls;
 use crate::destination::{Destination, Mode, QueueOptions};
 use crate::exporter::{Delivery, Exporter};
-use crate::http::{Client, MAX_ANSWER};
+use crate::http::{Answer, Client, MAX_ANSWER};
 use crate::testing;
 use crate::worker;
 
@@ -86,21 +86,7 @@ impl Server {
     }
 
     fn config(&self, api: LangfuseApi) -> Config {
-        Config {
-            base: format!("http://{}", self.address),
-            public_key: "pk-lf-1".into(),
-            secret_key: "sk-lf-1".into(),
-            api,
-            observations: LangfuseObservations::Full,
-            timeout: Duration::from_secs(5),
-            max_batch_size: 200,
-            max_coalescing_delay: Duration::from_secs(1),
-            queue: QueueOptions {
-                initial_retry_delay: Duration::from_millis(1),
-                max_retry_delay: Duration::from_millis(2),
-                ..QueueOptions::default()
-            },
-        }
+        Config { base: format!("http://{}", self.address), api, ..unreachable() }
     }
 
     fn exporter(&self, api: LangfuseApi) -> Langfuse {
@@ -111,6 +97,25 @@ impl Server {
     fn apis(&self) -> Vec<&'static str> {
         let seen = self.seen.lock().unwrap();
         seen.iter().map(|request| if request.path.ends_with(endpoint::OTLP) { "otlp" } else { "batch" }).collect()
+    }
+}
+
+/// A Langfuse that nobody plays.
+fn unreachable() -> Config {
+    Config {
+        base: "http://127.0.0.1:9".into(),
+        public_key: "pk-lf-1".into(),
+        secret_key: "sk-lf-1".into(),
+        api: LangfuseApi::Auto,
+        observations: LangfuseObservations::Full,
+        timeout: Duration::from_secs(5),
+        max_batch_size: 200,
+        max_coalescing_delay: Duration::from_secs(1),
+        queue: QueueOptions {
+            initial_retry_delay: Duration::from_millis(1),
+            max_retry_delay: Duration::from_millis(2),
+            ..QueueOptions::default()
+        },
     }
 }
 
@@ -195,6 +200,38 @@ async fn auto_goes_back_to_otlp_when_the_batch_api_takes_no_traces_any_more() {
 }
 
 #[tokio::test]
+async fn a_404_after_otlp_has_worked_is_a_failure_like_any_other() {
+    let server = Server::start([Reply::Says(200, "{}".into()), Reply::Says(404, String::new())]).await;
+    let exporter = server.exporter(LangfuseApi::Auto);
+    assert_eq!(once(&exporter).await, Delivery::Accepted);
+    assert_eq!(retry_after(&once(&exporter).await), Some(None));
+    assert_eq!(once(&exporter).await, Delivery::Accepted);
+    assert_eq!(server.apis(), ["otlp", "otlp", "otlp"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_otlp_is_asked_for_it_now_and_then() {
+    let exporter = Langfuse::new(unreachable(), Client::new().unwrap()).unwrap();
+    let answer = |status| Answer {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+    };
+    let next = || exporter.encode(&calls()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(next().api, Api::Otlp);
+        assert_eq!(retry_after(&exporter.judge(&next(), &answer(404))), Some(AT_ONCE));
+        assert_eq!(next().api, Api::Ingestion);
+        tokio::time::advance(PROBE_EVERY - Duration::from_secs(1)).await;
+        assert_eq!(next().api, Api::Ingestion);
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(exporter.judge(&next(), &answer(200)), Delivery::Accepted);
+    tokio::time::advance(2 * PROBE_EVERY).await;
+    assert_eq!(next().api, Api::Otlp);
+}
+
+#[tokio::test]
 async fn a_pinned_api_stays() {
     let server =
         Server::start([Reply::Says(404, String::new()), Reply::Says(200, String::new()), not_accepted()]).await;
@@ -271,22 +308,38 @@ async fn a_batch_too_large_for_one_request_is_cut_before_it_is_sent() {
 
 #[tokio::test]
 async fn large_content_is_sent_once() {
+    for observations in [LangfuseObservations::Full, LangfuseObservations::Compact] {
+        let server = Server::start([]).await;
+        let mut record = testing::minimal("a");
+        record["request"]["messages"] = json!([{"role": "user", "content": "x".repeat(2_000_000)}]);
+        let config = Config { observations, ..server.config(LangfuseApi::Ingestion) };
+        let exporter = Langfuse::new(config, Client::new().unwrap()).unwrap();
+        assert_eq!(exporter.send(&exporter.encode(&[testing::from_json(record)]).unwrap()).await, Delivery::Accepted);
+        let seen = server.seen.lock().unwrap();
+        assert!(seen[0].body.len() < MAX_INGESTION, "{}", seen[0].body.len());
+        let batch: Value = serde_json::from_slice(&seen[0].body).unwrap();
+        let with_input: Vec<_> = batch["batch"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|event| event["body"].get("input").is_some())
+            .map(|event| event["type"].as_str().unwrap())
+            .collect();
+        assert_eq!(with_input, ["generation-create"]);
+    }
+}
+
+#[tokio::test]
+async fn a_single_call_that_fits_with_its_content_sent_once_is_sent_so() {
     let server = Server::start([]).await;
     let mut record = testing::minimal("a");
-    record["request"]["messages"] = json!([{"role": "user", "content": "x".repeat(2_000_000)}]);
+    // Escaped, a quote takes two bytes, and stands in the content and in the metadata.
+    record["request"]["messages"] = json!([{"role": "user", "content": "\"".repeat(390_000)}]);
+    record["context"]["metadata"] = json!({"notes": "\"".repeat(300_000)});
     let exporter = server.exporter(LangfuseApi::Ingestion);
     assert_eq!(exporter.send(&exporter.encode(&[testing::from_json(record)]).unwrap()).await, Delivery::Accepted);
     let seen = server.seen.lock().unwrap();
-    assert!(seen[0].body.len() < MAX_INGESTION, "{}", seen[0].body.len());
-    let batch: Value = serde_json::from_slice(&seen[0].body).unwrap();
-    let with_input: Vec<_> = batch["batch"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|event| event["body"].get("input").is_some())
-        .map(|event| event["type"].as_str().unwrap())
-        .collect();
-    assert_eq!(with_input, ["generation-create"]);
+    assert!((1_000_000..MAX_INGESTION).contains(&seen[0].body.len()), "{}", seen[0].body.len());
 }
 
 #[tokio::test]
