@@ -501,6 +501,18 @@ fn the_end_of_a_long_stream_is_kept() {
 }
 
 #[test]
+fn what_was_cut_is_neither_counted_nor_estimated() {
+    let mut exchange = streamed();
+    let filler = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"0123456789\"}}]}\n\n";
+    exchange.chunks.truncate(3);
+    exchange.chunks.extend((0..3000).map(|_| (205, filler.as_bytes().to_vec())));
+    exchange.settings.limits = Limits { max_body_size: 64 << 10, ..Limits::default() };
+    let record = exchange.record();
+    assert_eq!((record.usage.output, record.response_length, record.cost), (None, None, None));
+    assert!(record.usage.input.is_some() && record.tokens_estimated, "the request was kept whole");
+}
+
+#[test]
 fn a_zip_bomb_is_cut() {
     let mut exchange = Exchange::new("/v1/chat/completions", CHAT, "");
     exchange.chunks = vec![(300, compress(&vec![b' '; 64 << 20]))];

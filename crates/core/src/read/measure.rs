@@ -4,12 +4,23 @@ use crate::dialect::TOKEN_IDS;
 use crate::estimate;
 use crate::record::{CallRecord, Content, End, Message, Operation, Part, Response, Timing};
 
+/// What of an exchange was kept whole. Of what was cut, neither length nor tokens are known: a count of the rest would
+/// be too small, and nobody could tell.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole {
+    /// The request's body.
+    pub request: bool,
+    /// The response's body.
+    pub response: bool,
+}
+
 /// Fills everything that is calculated. `started_at` and the durations that were measured are set already.
-pub fn fill(record: &mut CallRecord, estimate_tokens: bool) {
-    record.prompt_length = prompt_length(&record.request.messages);
-    record.response_length = record.response.text.as_ref().map(|text| text.chars().count() as u64);
+pub fn fill(record: &mut CallRecord, whole: Whole, estimate_tokens: bool) {
+    record.prompt_length = prompt_length(&record.request.messages).filter(|_| whole.request);
+    let text = record.response.text.as_ref().filter(|_| whole.response);
+    record.response_length = text.map(|text| text.chars().count() as u64);
     if estimate_tokens {
-        estimate_usage(record);
+        estimate_usage(record, whole);
     }
     rates(record);
 }
@@ -55,7 +66,7 @@ fn generated(response: &Response) -> impl Iterator<Item = &str> {
 
 /// Counts tokens where the provider did not, and flags it. What was never said has no length that anybody knows of: a
 /// call that was refused, an answer that could not be read, a stream that said nothing.
-fn estimate_usage(record: &mut CallRecord) {
+fn estimate_usage(record: &mut CallRecord, whole: Whole) {
     let response = &record.response;
     let generates = matches!(record.operation, Operation::Chat | Operation::TextCompletion);
     let embeds = record.operation == Operation::Embeddings;
@@ -72,7 +83,7 @@ fn estimate_usage(record: &mut CallRecord) {
     }
     let model = response.model.as_deref().or(record.request.model.as_deref());
     let mut estimated = false;
-    if record.usage.input.is_none() && !record.request.messages.is_empty() {
+    if record.usage.input.is_none() && whole.request && !record.request.messages.is_empty() {
         let messages = &record.request.messages;
         record.usage.input = Some(match record.operation {
             Operation::Chat => {
@@ -85,7 +96,7 @@ fn estimate_usage(record: &mut CallRecord) {
         });
         estimated = true;
     }
-    if record.usage.output.is_none() && generates && said {
+    if record.usage.output.is_none() && whole.response && generates && said {
         record.usage.output = Some(estimate::estimate_texts(model, generated(response)));
         estimated = true;
     }

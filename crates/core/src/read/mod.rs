@@ -11,7 +11,7 @@ use crate::context;
 use crate::detect::OPENAI_COMPATIBLE;
 use crate::dialect::{RequestFacts, ResponseFacts};
 use crate::json;
-use crate::record::{CallRecord, SCHEMA_VERSION, Server, Timing};
+use crate::record::{CallRecord, Operation, SCHEMA_VERSION, Server, Timing, Usage};
 use crate::settings::ContentPolicy;
 
 /// Response headers that carry the provider's request id, first match wins.
@@ -31,6 +31,8 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     let provider = provider(&exchange, &facts);
     let error = facts.error.take();
     let usage = facts.usage;
+    let whole =
+        measure::Whole { request: exchange.request_body.gap() == 0, response: exchange.response_body.gap() == 0 };
     let timing = timing(&exchange, &facts, framing != response::Framing::Whole);
     let api_version = exchange.api_version.or_else(|| azure_api_version(exchange.query.as_deref()));
     let mut record = CallRecord {
@@ -66,10 +68,13 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
         error,
         issues,
     };
-    measure::fill(&mut record, settings.estimate_tokens);
+    measure::fill(&mut record, whole, settings.estimate_tokens);
     let models = [record.response.model.as_deref(), record.request.model.as_deref()];
     let models: Vec<&str> = models.into_iter().flatten().collect();
-    record.cost = settings.prices.cost(&models, &record.provider, &record.usage);
+    // Half a cost is none: what is missing may be the larger part. Only embeddings have no output by nature.
+    let Usage { input, output, .. } = record.usage;
+    let counted = input.is_some() && (output.is_some() || record.operation == Operation::Embeddings);
+    record.cost = settings.prices.cost(&models, &record.provider, &record.usage).filter(|_| counted);
     if settings.content == ContentPolicy::MetadataOnly {
         private::drop_content(&mut record);
     }
