@@ -18,7 +18,7 @@ pub(super) struct Bill {
 pub(super) fn bill(record: &CallRecord) -> Bill {
     let usage = &record.usage;
     let anthropic = is_anthropic(record);
-    // Only Anthropic's models have a price for writing to the cache; elsewhere those tokens cost what input costs.
+    // Langfuse prices cache writes for Anthropic's models; elsewhere those tokens cost what input costs.
     let cache_write = usage.cache_write.filter(|_| anthropic);
     let apart = usage.cache_read.unwrap_or(0).saturating_add(cache_write.unwrap_or(0));
     let buckets = [
