@@ -6,6 +6,8 @@ mod measure;
 mod private;
 mod response;
 
+use std::sync::Arc;
+
 use crate::capture::Exchange;
 use crate::context;
 use crate::detect::OPENAI_COMPATIBLE;
@@ -13,6 +15,7 @@ use crate::dialect::{RequestFacts, ResponseFacts};
 use crate::json;
 use crate::record::{CallRecord, Operation, SCHEMA_VERSION, Server, Timing, Usage};
 use crate::settings::ContentPolicy;
+use crate::time::At;
 
 /// Response headers that carry the provider's request id, first match wins.
 pub(crate) const REQUEST_ID_HEADERS: [&str; 4] = ["x-request-id", "request-id", "apim-request-id", "x-amzn-requestid"];
@@ -27,7 +30,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     let mut facts = ResponseFacts::default();
     let framing = response::read(&exchange, &request, &mut facts);
     issues.append(&mut facts.issues);
-    let settings = std::sync::Arc::clone(&exchange.settings);
+    let settings = Arc::clone(&exchange.settings);
     let provider = provider(&exchange, &facts);
     let error = facts.error.take();
     let usage = facts.usage;
@@ -116,7 +119,7 @@ fn provider(exchange: &Exchange, facts: &ResponseFacts) -> String {
 }
 
 fn timing(exchange: &Exchange, facts: &ResponseFacts, stream: bool) -> Timing {
-    let since_start = |at: crate::time::At| at.ms_since(exchange.started_at);
+    let since_start = |at: At| at.ms_since(exchange.started_at);
     Timing {
         started_at: exchange.started_at,
         total_duration_ms: since_start(exchange.ended_at),
