@@ -297,6 +297,12 @@ pub struct Media {
     /// Size in bytes of content that was sent inline, after base64 decoding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// SHA-256 of content that was sent inline, 64 lower-case hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// The content itself, base64, where it is small; see docs/record.md.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
 }
 
 /// A tool call of the model.
@@ -343,6 +349,9 @@ pub struct Response {
     /// OpenAI's `service_tier`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<String>,
+    /// Images and sound that were generated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<Media>,
     /// The provider's request id (`x-request-id` and its relatives).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,

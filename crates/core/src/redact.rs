@@ -153,13 +153,18 @@ impl Redactor {
     fn part(&self, part: &mut Part) {
         match part {
             Part::Text { text } => self.text(text),
-            Part::Media(Media { modality: _, mime_type, uri, file_id, bytes: _ }) => {
-                for text in [mime_type, uri, file_id] {
-                    self.some(text);
-                }
-            }
+            Part::Media(media) => self.media(media),
             Part::Other { value } => self.value(value),
         }
+    }
+
+    fn media(&self, media: &mut Media) {
+        let Media { modality: _, mime_type, uri, file_id, bytes: _, sha256: _, content } = media;
+        for text in [mime_type, uri, file_id] {
+            self.some(text);
+        }
+        // What a pattern would match in an encoded document cannot be seen.
+        *content = None;
     }
 
     fn response(&self, response: &mut Response) {
@@ -176,6 +181,7 @@ impl Redactor {
             embedding_count: _,
             system_fingerprint: _,
             service_tier: _,
+            media,
             request_id: _,
             api_version: _,
             extra,
@@ -190,6 +196,9 @@ impl Redactor {
                 self.some(text);
             }
             self.tool_calls(tool_calls);
+        }
+        for media in media {
+            self.media(media);
         }
         self.map(extra);
     }

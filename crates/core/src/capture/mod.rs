@@ -4,6 +4,7 @@
 //! copied happens in [`Finished::into_record`], off the request path.
 
 mod body;
+mod headers;
 mod trace;
 
 use std::borrow::Cow;
@@ -16,13 +17,8 @@ use crate::settings::Settings;
 use crate::time::At;
 
 pub use body::{Body, Chunk};
+pub use headers::{Headers, KeptHeaders};
 pub use trace::TraceContext;
-
-/// The headers of a request or response, whatever the host keeps them in.
-pub trait Headers {
-    /// The first value of `name`, which is lower case. Bytes that are no UTF-8 are replaced.
-    fn get(&self, name: &str) -> Option<Cow<'_, str>>;
-}
 
 /// What is known when a request's head has been read and routed.
 #[derive(Clone, Copy)]
@@ -88,13 +84,10 @@ pub(crate) struct Exchange {
     pub consumer: Option<String>,
     /// The six context headers, in the order of [`crate::context::FIELDS`].
     pub context_headers: [Option<String>; 6],
-    pub request_encoding: Option<String>,
+    pub request_headers: KeptHeaders,
     pub request_body: Body,
     pub status: Option<u16>,
-    pub response_type: Option<String>,
-    pub response_encoding: Option<String>,
-    pub request_id: Option<String>,
-    pub api_version: Option<String>,
+    pub response_headers: KeptHeaders,
     /// A provider that the response's headers give away.
     pub provider_hint: Option<&'static str>,
     pub response_body: Body,
@@ -146,13 +139,10 @@ impl Capture {
             route: head.route.map(str::to_owned),
             consumer: head.consumer.map(str::to_owned),
             context_headers,
-            request_encoding: header("content-encoding"),
+            request_headers: KeptHeaders::of_request(head.headers),
             request_body: Body::head_only(limit),
             status: None,
-            response_type: None,
-            response_encoding: None,
-            request_id: None,
-            api_version: None,
+            response_headers: KeptHeaders::default(),
             provider_hint: None,
             response_body: Body::head_and_tail(limit),
             started_at: at,
@@ -167,6 +157,7 @@ impl Capture {
         exchange.head_bytes += exchange.context_headers.iter().flatten().map(String::capacity).sum::<usize>();
         let rest = [&exchange.query, &exchange.server_address, &exchange.service, &exchange.route, &exchange.consumer];
         exchange.head_bytes += rest.into_iter().flatten().map(String::capacity).sum::<usize>();
+        exchange.head_bytes += exchange.request_headers.weight();
         Some(Self(Box::new(exchange)))
     }
 
@@ -192,17 +183,12 @@ impl Capture {
 
     /// The head of the response, from the upstream or of the gateway's own error.
     pub fn response_head(&mut self, status: u16, headers: &dyn Headers, at: At) {
-        let header = |name: &str| headers.get(name).map(Cow::into_owned);
         let exchange = &mut *self.0;
         exchange.status = Some(status);
         exchange.response_at = Some(at);
-        exchange.response_type = header("content-type");
-        exchange.response_encoding = header("content-encoding");
-        exchange.request_id = read::REQUEST_ID_HEADERS.iter().find_map(|name| header(name));
-        exchange.api_version = header("openai-version");
+        exchange.response_headers = KeptHeaders::of_response(headers);
         exchange.provider_hint = detect::provider_by_headers(headers);
-        let kept = [&exchange.response_type, &exchange.response_encoding, &exchange.request_id, &exchange.api_version];
-        exchange.head_bytes += kept.into_iter().flatten().map(String::capacity).sum::<usize>();
+        exchange.head_bytes += exchange.response_headers.weight();
     }
 
     /// A piece of the response's body, as it passes.

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::record::{CallError, Choice, Request, Response, ToolCall, Usage};
+use crate::capture::KeptHeaders;
+use crate::record::{CallError, Choice, Media, Operation, Request, Response, ToolCall, Usage};
 use crate::time::At;
 
 /// Choices of one answer that are kept; `n` is small in practice, and hostile indices must not allocate.
@@ -15,6 +16,10 @@ const MAX_TOOL_CALLS: usize = 1024;
 pub struct RequestFacts {
     /// The record's part.
     pub request: Request,
+    /// What the body shows the call to be, where the path does not tell.
+    pub operation: Option<Operation>,
+    /// Request headers that tell a dialect more; set before the body is read.
+    pub headers: KeptHeaders,
     /// OpenAI's `user`.
     pub user: Option<String>,
     /// The body's `metadata`.
@@ -32,6 +37,9 @@ pub struct ResponseFacts {
     pub choices: Vec<ChoiceFacts>,
     /// Token counts as reported; in a stream the last ones.
     pub usage: Usage,
+    /// Prompt tokens without those of the cache, where the provider counts them apart (Anthropic, Bedrock): what
+    /// [`Self::count_with_cache`] makes `usage.input` of.
+    pub uncached_input: Option<u64>,
     /// Length of the first vector.
     pub embedding_dims: Option<u64>,
     /// Number of vectors.
@@ -40,6 +48,8 @@ pub struct ResponseFacts {
     pub system_fingerprint: Option<String>,
     /// OpenAI's `service_tier`.
     pub service_tier: Option<String>,
+    /// Media that were generated.
+    pub media: Vec<Media>,
     /// What else is worth keeping.
     pub extra: Map<String, Value>,
     /// An error in the body.
@@ -93,6 +103,23 @@ impl ResponseFacts {
         self.first_token_at.get_or_insert(at);
     }
 
+    /// Sets `usage.input`, and a `usage.total` that the provider did not give, where cached tokens are counted beside
+    /// the input instead of inside it.
+    pub fn count_with_cache(&mut self, reported_total: Option<u64>) {
+        let usage = &mut self.usage;
+        let cached = usage.cache_read.unwrap_or(0).saturating_add(usage.cache_write.unwrap_or(0));
+        usage.input = self.uncached_input.map(|input| input.saturating_add(cached));
+        let sum = || usage.input?.checked_add(usage.output?);
+        usage.total = reported_total.or_else(sum);
+    }
+
+    /// Keeps something under a name of its own.
+    pub fn keep_extra(&mut self, key: &str, value: Value) {
+        if !value.is_null() {
+            self.extra.insert(key.to_owned(), value);
+        }
+    }
+
     /// The record's part; `request_id` and `api_version` come from the headers.
     pub fn into_response(self, request_id: Option<String>, api_version: Option<String>) -> Response {
         let finish_reasons = self.choices.iter().filter_map(|choice| choice.finish_reason.clone()).collect();
@@ -120,6 +147,7 @@ impl ResponseFacts {
             embedding_count: self.embedding_count,
             system_fingerprint: self.system_fingerprint,
             service_tier: self.service_tier,
+            media: self.media,
             request_id,
             api_version,
             extra: self.extra,

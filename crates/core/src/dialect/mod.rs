@@ -1,69 +1,113 @@
-//! Wire formats: how each reads a request, an answer, and the events of a stream.
+//! Wire formats: where each is found, and how it reads a request, an answer, and the events of a stream.
 //!
 //! A dialect is lenient: it takes what it finds, notes nothing it merely doesn't know, and returns no error. It keeps no
 //! state; what a stream has said so far is in [`ResponseFacts`].
+//!
+//! Each family of dialects has a module of its own with a table of [`Endpoint`]s; [`FAMILIES`] is all of them.
 
+mod anthropic;
+mod bedrock;
+mod cohere;
+mod endpoint;
 mod facts;
+mod google;
+mod hosted;
+mod llamacpp;
+mod mcp;
+pub(crate) mod media;
+mod ollama;
 mod openai;
-mod openai_chat;
-mod openai_completions;
-mod openai_embeddings;
-mod vllm_generate;
+mod rerank;
+mod tgi;
+mod vllm;
 
+use crate::capture::KeptHeaders;
 use crate::json::Json;
-use crate::record::Operation;
 use crate::time::At;
 
+pub use endpoint::Endpoint;
 pub use facts::{ChoiceFacts, RequestFacts, ResponseFacts, ToolFacts};
 pub(crate) use openai::TOKEN_IDS;
-pub use openai_chat::OpenAiChat;
-pub use openai_completions::OpenAiCompletions;
-pub use openai_embeddings::OpenAiEmbeddings;
-pub use vllm_generate::VllmGenerate;
 
 /// One wire format.
 pub trait Dialect: Send + Sync {
     /// Name in records and in the configuration, such as `openai_chat`.
     fn name(&self) -> &'static str;
 
-    /// What a call of this dialect asks for, where the path does not say.
-    fn operation(&self) -> Operation;
-
-    /// False when a request's body shows that the path was misleading: the exchange is no LLM traffic then. Asked only
-    /// where the path is anybody's; null stands for a body that is empty or could not be read.
+    /// False when a request's body shows that it is another's. Asked only where the path is not proof enough, or where
+    /// several dialects share it; null stands for a body that is empty or could not be read.
     fn accepts(&self, _request: &Json<'_>) -> bool {
         true
     }
 
-    /// Reads a request's body.
+    /// Reads a request's body. Forms (`multipart/form-data`) come as an object of their fields.
     fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts);
 
     /// Reads a whole answer. Errors are read by the caller, for all dialects alike.
     fn read_response(&self, body: &Json<'_>, request: &RequestFacts, facts: &mut ResponseFacts);
 
-    /// Reads one event of a stream that passed at `at`.
-    fn read_event(&self, body: &Json<'_>, at: At, request: &RequestFacts, facts: &mut ResponseFacts);
+    /// Reads one event of a stream; as a whole answer, unless the dialect knows better.
+    fn read_event(&self, event: &Event<'_>, request: &RequestFacts, facts: &mut ResponseFacts) {
+        self.read_response(event.body, request, facts);
+    }
+
+    /// Reads an answer that succeeded and is plain text instead of JSON.
+    fn read_text(&self, _text: &str, _facts: &mut ResponseFacts) {}
+
+    /// Reads what the response's headers tell, after its body: only where that said nothing.
+    fn read_headers(&self, _headers: &KeptHeaders, _facts: &mut ResponseFacts) {}
 
     /// Reads a usage object that was found by itself, behind what was not kept of an answer.
     fn read_usage(&self, usage: &Json<'_>, facts: &mut ResponseFacts) {
         openai::read_usage(usage, facts);
     }
 
-    /// True when streams of this dialect are JSON values one after another instead of server-sent events.
+    /// True when streams of this dialect are JSON values, one after another or the items of an array, instead of
+    /// server-sent events. Servers that announce `application/x-ndjson` and its like need no word here.
     fn streams_json(&self) -> bool {
         false
     }
 }
 
-/// All dialects, by name.
-const ALL: [&dyn Dialect; 4] = [&OpenAiChat, &OpenAiCompletions, &OpenAiEmbeddings, &VllmGenerate];
-
-/// The dialect of that name.
-pub fn by_name(name: &str) -> Option<&'static dyn Dialect> {
-    ALL.into_iter().find(|dialect| dialect.name() == name)
+/// One event of a stream.
+#[derive(Clone, Copy)]
+pub struct Event<'a> {
+    /// The server-sent event's `event` field, or the AWS frame's `:event-type`; empty where there is none.
+    pub name: &'a str,
+    /// Its data.
+    pub body: &'a Json<'a>,
+    /// When its last byte passed.
+    pub at: At,
 }
 
-/// The names of all dialects.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    ALL.into_iter().map(|dialect| dialect.name())
+/// All endpoints, by family.
+pub(crate) const FAMILIES: [&[Endpoint]; 12] = [
+    openai::ENDPOINTS,
+    anthropic::ENDPOINTS,
+    google::ENDPOINTS,
+    bedrock::ENDPOINTS,
+    cohere::ENDPOINTS,
+    rerank::ENDPOINTS,
+    vllm::ENDPOINTS,
+    ollama::ENDPOINTS,
+    tgi::ENDPOINTS,
+    llamacpp::ENDPOINTS,
+    hosted::ENDPOINTS,
+    mcp::ENDPOINTS,
+];
+
+/// All endpoints.
+pub(crate) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    FAMILIES.into_iter().flatten()
+}
+
+/// The names of all dialects, in the order of [`FAMILIES`].
+pub fn names() -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for name in endpoints().map(|endpoint| endpoint.dialect.name()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }

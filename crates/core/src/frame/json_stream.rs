@@ -6,7 +6,7 @@
 
 use memchr::memchr2;
 
-use super::MAX_FRAME;
+use super::{Frame, Framing, MAX_FRAME};
 
 /// A push parser of top-level JSON objects; an array around them is seen through.
 #[derive(Debug, Default)]
@@ -20,9 +20,8 @@ pub struct JsonStream {
     skipped: u64,
 }
 
-impl JsonStream {
-    /// Reads a piece of the stream; calls `on_value` with the text of each object that it completes.
-    pub fn push(&mut self, bytes: &[u8], on_value: &mut dyn FnMut(&[u8])) {
+impl Framing for JsonStream {
+    fn push(&mut self, bytes: &[u8], on_frame: &mut dyn FnMut(Frame<'_>)) {
         let mut rest = bytes;
         while let Some(first) = rest.first().copied() {
             if self.depth == 0 {
@@ -63,42 +62,40 @@ impl JsonStream {
             self.keep(piece);
             rest = after;
             if self.depth == 0 {
-                self.complete(on_value);
+                self.complete(on_frame);
             }
         }
     }
 
-    /// The stream has ended: reports the value that its end cut, if there is one.
-    pub fn finish(&mut self, on_value: &mut dyn FnMut(&[u8])) {
+    fn finish(&mut self, on_frame: &mut dyn FnMut(Frame<'_>)) {
         if self.depth > 0 {
-            self.complete(on_value);
+            self.complete(on_frame);
         }
         self.resync();
     }
 
-    /// Bytes follow that are not the continuation of what came before: forgets the unfinished value.
-    ///
     /// What follows may begin inside a value; its inner objects then look like values of their own until brackets
     /// balance again. Readers ignore objects they do not know.
-    pub fn resync(&mut self) {
+    fn resync(&mut self) {
         self.value.clear();
         (self.depth, self.in_string, self.escaped, self.over) = (0, false, false, 0);
     }
 
-    /// Bytes passed over because a value was longer than [`MAX_FRAME`].
-    pub fn skipped(&self) -> u64 {
-        self.skipped
+    fn issues(&self) -> Vec<String> {
+        super::too_long(self.skipped)
     }
+}
 
+impl JsonStream {
     fn keep(&mut self, bytes: &[u8]) {
         let room = MAX_FRAME.saturating_sub(self.value.len()).min(bytes.len());
         self.value.extend_from_slice(bytes.get(..room).unwrap_or_default());
         self.over += (bytes.len() - room) as u64;
     }
 
-    fn complete(&mut self, on_value: &mut dyn FnMut(&[u8])) {
+    fn complete(&mut self, on_frame: &mut dyn FnMut(Frame<'_>)) {
         self.skipped += std::mem::take(&mut self.over);
-        on_value(&self.value);
+        on_frame(Frame { name: b"", data: &self.value, exception: false });
         self.value.clear();
     }
 }
@@ -111,7 +108,7 @@ mod tests {
 
     fn values<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<String> {
         let mut values = Vec::new();
-        let mut on_value = |value: &[u8]| values.push(String::from_utf8_lossy(value).into_owned());
+        let mut on_value = |frame: Frame<'_>| values.push(String::from_utf8_lossy(frame.data).into_owned());
         let mut stream = JsonStream::default();
         for piece in pieces {
             stream.push(piece, &mut on_value);

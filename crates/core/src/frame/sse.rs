@@ -6,16 +6,7 @@
 
 use memchr::memchr2;
 
-use super::MAX_FRAME;
-
-/// One event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event<'a> {
-    /// The `event` field; empty where there was none.
-    pub name: &'a [u8],
-    /// The `data` lines, joined by LF.
-    pub data: &'a [u8],
-}
+use super::{Frame, Framing, MAX_FRAME};
 
 /// A push parser of server-sent events.
 #[derive(Debug, Default)]
@@ -32,9 +23,8 @@ pub struct Sse {
     skipped: u64,
 }
 
-impl Sse {
-    /// Reads a piece of the stream; calls `on_event` for each event that it completes.
-    pub fn push(&mut self, mut bytes: &[u8], on_event: &mut dyn FnMut(Event<'_>)) {
+impl Framing for Sse {
+    fn push(&mut self, mut bytes: &[u8], on_frame: &mut dyn FnMut(Frame<'_>)) {
         while !bytes.is_empty() {
             if std::mem::take(&mut self.after_cr) && bytes.first() == Some(&b'\n') {
                 bytes = bytes.get(1..).unwrap_or_default();
@@ -47,29 +37,26 @@ impl Sse {
             self.after_cr = rest.first() == Some(&b'\r');
             bytes = rest.get(1..).unwrap_or_default();
             if self.line.is_empty() {
-                self.line(line, on_event);
+                self.line(line, on_frame);
             } else {
                 self.keep(line);
                 let whole = std::mem::take(&mut self.line);
-                self.line(&whole, on_event);
+                self.line(&whole, on_frame);
                 self.line = whole;
                 self.line.clear();
             }
         }
     }
 
-    /// The stream has ended: reports the event that its end cut, if there is one.
-    pub fn finish(&mut self, on_event: &mut dyn FnMut(Event<'_>)) {
+    fn finish(&mut self, on_frame: &mut dyn FnMut(Frame<'_>)) {
         let line = std::mem::take(&mut self.line);
         if !line.is_empty() {
-            self.line(&line, on_event);
+            self.line(&line, on_frame);
         }
-        self.line(b"", on_event);
+        self.line(b"", on_frame);
     }
 
-    /// Bytes follow that are not the continuation of what came before: forgets the unfinished event, and passes over
-    /// the line that the gap ends in.
-    pub fn resync(&mut self) {
+    fn resync(&mut self) {
         self.name.clear();
         self.data.clear();
         self.has_data = false;
@@ -78,18 +65,19 @@ impl Sse {
         self.line.push(b':');
     }
 
-    /// Bytes passed over because a line or event was longer than [`MAX_FRAME`].
-    pub fn skipped(&self) -> u64 {
-        self.skipped
+    fn issues(&self) -> Vec<String> {
+        super::too_long(self.skipped)
     }
+}
 
+impl Sse {
     fn keep(&mut self, bytes: &[u8]) {
         let room = MAX_FRAME.saturating_sub(self.line.len()).min(bytes.len());
         self.line.extend_from_slice(bytes.get(..room).unwrap_or_default());
         self.skipped += (bytes.len() - room) as u64;
     }
 
-    fn line(&mut self, line: &[u8], on_event: &mut dyn FnMut(Event<'_>)) {
+    fn line(&mut self, line: &[u8], on_frame: &mut dyn FnMut(Frame<'_>)) {
         let line = match line.strip_prefix(b"\xef\xbb\xbf") {
             Some(rest) if !self.started => rest,
             _ => line,
@@ -97,7 +85,7 @@ impl Sse {
         self.started = true;
         if line.is_empty() {
             if self.has_data {
-                on_event(Event { name: &self.name, data: &self.data });
+                on_frame(Frame { name: &self.name, data: &self.data, exception: false });
             }
             self.name.clear();
             self.data.clear();
@@ -135,7 +123,7 @@ mod tests {
 
     fn events<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<(String, String)> {
         let mut events = Vec::new();
-        let mut on_event = |event: Event<'_>| {
+        let mut on_event = |event: Frame<'_>| {
             events.push((
                 String::from_utf8_lossy(event.name).into_owned(),
                 String::from_utf8_lossy(event.data).into_owned(),
@@ -180,7 +168,7 @@ mod tests {
     #[test]
     fn a_gap_costs_the_events_it_touches_and_no_more() {
         let mut got = Vec::new();
-        let mut on_event = |event: Event<'_>| got.push(String::from_utf8_lossy(event.data).into_owned());
+        let mut on_event = |event: Frame<'_>| got.push(String::from_utf8_lossy(event.data).into_owned());
         let mut sse = Sse::default();
         sse.push(b"data: 1\n\ndata: {\"cut", &mut on_event);
         sse.resync();
@@ -198,7 +186,7 @@ mod tests {
             sse.push(&piece, &mut |_| {});
         }
         assert!(sse.line.len() <= MAX_FRAME);
-        assert!(sse.skipped() >= (12 << 20) - 6);
+        assert!(sse.skipped >= (12 << 20) - 6);
     }
 
     proptest! {

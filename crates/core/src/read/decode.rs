@@ -14,6 +14,8 @@ pub struct Decoded<'a> {
     inflated: Option<(Vec<u8>, Vec<Mark>)>,
     /// Bytes missing after [`Self::head`].
     pub gap: u64,
+    /// False where the end of an encoded body could not be decoded, or was more than the limit.
+    complete: bool,
 }
 
 impl<'a> Decoded<'a> {
@@ -25,7 +27,7 @@ impl<'a> Decoded<'a> {
                 let (total, why) = (body.total(), why(body));
                 issues.push(format!("{whose} body of {total} bytes {why}: {gap} bytes not read"));
             }
-            return Self { body, inflated: None, gap };
+            return Self { body, inflated: None, gap, complete: true };
         };
         let mut bytes = Vec::new();
         let mut marks = Vec::new();
@@ -38,12 +40,19 @@ impl<'a> Decoded<'a> {
                 break;
             }
         }
+        let issue = inflate.finish();
+        let complete = issue.is_none();
         if gap > 0 {
             issues.push(format!("{whose} body cut: it {}, and is compressed", why(body)));
-        } else if let Some(issue) = inflate.finish() {
+        } else if let Some(issue) = issue {
             issues.push(format!("{whose} {issue}"));
         }
-        Self { body, inflated: Some((bytes, marks)), gap }
+        Self { body, inflated: Some((bytes, marks)), gap, complete }
+    }
+
+    /// True when nothing of the body is missing.
+    pub fn whole(&self) -> bool {
+        self.gap == 0 && self.complete
     }
 
     /// The chunks up to the gap, or all of them.

@@ -2,6 +2,7 @@
 
 mod decode;
 mod error;
+mod form;
 mod measure;
 mod private;
 mod response;
@@ -11,41 +12,38 @@ use std::sync::Arc;
 use crate::capture::Exchange;
 use crate::context;
 use crate::detect::OPENAI_COMPATIBLE;
-use crate::dialect::{RequestFacts, ResponseFacts};
+use crate::dialect::{Endpoint, RequestFacts, ResponseFacts};
 use crate::json;
 use crate::record::{CallRecord, Operation, SCHEMA_VERSION, Server, Timing, Usage};
 use crate::settings::ContentPolicy;
 use crate::time::At;
 
 /// Response headers that carry the provider's request id, first match wins.
-pub(crate) const REQUEST_ID_HEADERS: [&str; 4] = ["x-request-id", "request-id", "apim-request-id", "x-amzn-requestid"];
+const REQUEST_ID_HEADERS: [&str; 4] = ["x-request-id", "request-id", "apim-request-id", "x-amzn-requestid"];
 
 /// Reads a finished exchange; `None` when the request's body shows that it is no LLM traffic after all.
 pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     let mut issues: Vec<String> = exchange.notes.iter().map(|note| (*note).to_owned()).collect();
-    let mut request = RequestFacts::default();
-    if !read_request(&exchange, &mut request, &mut issues) {
-        return None;
-    }
+    let mut request = RequestFacts { headers: exchange.request_headers.clone(), ..RequestFacts::default() };
+    let (endpoint, whole_request) = read_request(&exchange, &mut request, &mut issues)?;
     let mut facts = ResponseFacts::default();
-    let framing = response::read(&exchange, &request, &mut facts);
+    let read = response::read(&exchange, endpoint.dialect, &request, &mut facts);
     issues.append(&mut facts.issues);
     let settings = Arc::clone(&exchange.settings);
-    let provider = provider(&exchange, &facts);
+    let provider = provider(&exchange, endpoint, &facts);
     let error = facts.error.take();
     let usage = facts.usage;
-    let whole =
-        measure::Whole { request: exchange.request_body.gap() == 0, response: exchange.response_body.gap() == 0 };
-    let timing = timing(&exchange, &facts, framing != response::Framing::Whole);
-    let api_version = exchange.api_version.or_else(|| azure_api_version(exchange.query.as_deref()));
+    let whole = measure::Whole { request: whole_request, response: read.whole };
+    let timing = timing(&exchange, &facts, read.stream);
+    let (request_id, api_version) = (request_id(&exchange), api_version(&exchange));
     let mut record = CallRecord {
         id: exchange.ids.call,
         detected: true,
         schema_version: SCHEMA_VERSION,
         provider,
-        dialect: exchange.detection.dialect.name().to_owned(),
-        operation: exchange.detection.operation,
-        stream: framing != response::Framing::Whole,
+        dialect: endpoint.dialect.name().to_owned(),
+        operation: request.operation.unwrap_or(endpoint.operation),
+        stream: read.stream,
         status: exchange.status,
         trace_id: format!("{:032x}", exchange.trace.trace),
         span_id: format!("{:016x}", exchange.ids.span),
@@ -59,7 +57,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
         server: Server { address: exchange.server_address, port: exchange.server_port },
         context: context::context(exchange.context_headers, request.metadata, request.user, &settings.environment),
         request: request.request,
-        response: facts.into_response(exchange.request_id, api_version),
+        response: facts.into_response(request_id, api_version),
         usage,
         tokens_estimated: false,
         token_efficiency: None,
@@ -85,37 +83,51 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     Some(record)
 }
 
-/// Reads the request's body; false when it shows that the path was misleading.
-fn read_request(exchange: &Exchange, facts: &mut RequestFacts, issues: &mut Vec<String>) -> bool {
+/// Reads the request's body: the endpoint that it shows, and whether the body was kept whole. `None` when it is no LLM
+/// traffic.
+fn read_request(
+    exchange: &Exchange,
+    facts: &mut RequestFacts,
+    issues: &mut Vec<String>,
+) -> Option<(&'static Endpoint, bool)> {
     let limit = exchange.settings.limits.max_inflated_size;
-    let encoding = exchange.request_encoding.as_deref();
+    let encoding = exchange.request_headers.get("content-encoding");
     let body = decode::Decoded::new(&exchange.request_body, encoding, limit, "request", issues);
-    let dialect = exchange.detection.dialect;
-    let text = json::text(body.head_bytes());
-    let parsed = json::parse(&text);
-    if !exchange.detection.certain && !dialect.accepts(&parsed.value) {
-        return false;
-    }
+    let form = form::boundary(exchange.request_headers.get("content-type"));
+    let text = json::text(if form.is_some() { b"" } else { body.head_bytes() });
+    let parsed = match form {
+        Some(boundary) => form::parse(body.head_bytes(), boundary),
+        None => json::parse(&text),
+    };
+    let endpoint = exchange.detection.endpoint(&parsed.value)?;
     if !body.head_bytes().is_empty() {
-        if let Some(problem) = parsed.problem.filter(|_| body.gap == 0) {
+        if let Some(problem) = parsed.problem.filter(|_| body.whole()) {
             issues.push(format!("request: {problem}"));
         }
-        dialect.read_request(&parsed.value, facts);
+        endpoint.dialect.read_request(&parsed.value, facts);
     }
+    facts.request.stream |= endpoint.stream;
     if facts.request.model.is_none() {
         facts.request.model.clone_from(&exchange.detection.model);
     }
-    true
+    Some((endpoint, body.whole()))
 }
 
 /// What the head told, unless it told little and the response tells more.
-fn provider(exchange: &Exchange, facts: &ResponseFacts) -> String {
-    let told = &exchange.detection.provider;
-    if told != OPENAI_COMPATIBLE || exchange.detection.pinned {
-        return told.clone();
-    }
-    let better = exchange.provider_hint.or(facts.provider);
-    better.unwrap_or(OPENAI_COMPATIBLE).to_owned()
+fn provider(exchange: &Exchange, endpoint: &Endpoint, facts: &ResponseFacts) -> String {
+    let told = exchange.detection.provider.as_deref().or(endpoint.provider);
+    told.or(exchange.provider_hint).or(facts.provider).unwrap_or(OPENAI_COMPATIBLE).to_owned()
+}
+
+fn request_id(exchange: &Exchange) -> Option<String> {
+    REQUEST_ID_HEADERS.iter().find_map(|name| exchange.response_headers.get(name)).map(str::to_owned)
+}
+
+/// OpenAI tells its API version in the response, Anthropic is told it, Azure names it in the query.
+fn api_version(exchange: &Exchange) -> Option<String> {
+    let azure = || exchange.query.as_deref()?.split('&').find_map(|pair| pair.strip_prefix("api-version="));
+    let told = exchange.response_headers.get("openai-version");
+    told.or_else(|| exchange.request_headers.get("anthropic-version")).or_else(azure).map(str::to_owned)
 }
 
 fn timing(exchange: &Exchange, facts: &ResponseFacts, stream: bool) -> Timing {
@@ -129,9 +141,4 @@ fn timing(exchange: &Exchange, facts: &ResponseFacts, stream: bool) -> Timing {
         upstream_ms: exchange.upstream_at.and_then(|sent| exchange.response_at.map(|got| got.ms_since(sent))),
         gateway_ms: exchange.upstream_at.map(since_start),
     }
-}
-
-/// Azure names its API version in the query.
-fn azure_api_version(query: Option<&str>) -> Option<String> {
-    query?.split('&').find_map(|pair| pair.strip_prefix("api-version=")).map(str::to_owned)
 }

@@ -29,6 +29,10 @@ pub fn drop_content(record: &mut CallRecord) {
     response.text = None;
     response.reasoning = None;
     response.refusal = None;
+    // What was generated has a size, and nothing else that may leave.
+    for media in &mut response.media {
+        (media.uri, media.sha256, media.content) = (None, None, None);
+    }
     response.extra = Map::new();
     let choices = response.more_choices.iter_mut().map(|choice| {
         choice.text = None;

@@ -1,63 +1,92 @@
-//! Reading a response's body: whole, as server-sent events, or as JSON values one after another.
+//! Reading a response's body: whole, or as the events of a stream.
 
 use super::decode::Decoded;
 use super::error;
 use crate::capture::{Chunk, Exchange};
-use crate::dialect::{RequestFacts, ResponseFacts};
-use crate::frame::{Event, JsonStream, MAX_FRAME, Sse};
+use crate::dialect::media;
+use crate::dialect::{Dialect, Event, RequestFacts, ResponseFacts};
+use crate::frame::{AwsEvents, Frame, Framing, JsonStream, Sse};
 use crate::json::{self, Problem};
+use crate::record::CallError;
 use crate::time::At;
 
-/// How a body is framed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// One JSON document.
-    Whole,
-    /// Server-sent events.
-    Sse,
-    /// JSON values one after another.
-    JsonValues,
+/// How a body was read.
+pub struct Read {
+    /// True when it was framed as a stream.
+    pub stream: bool,
+    /// True when nothing of it is missing.
+    pub whole: bool,
 }
 
-/// Reads the body of a response into `facts`; tells how it was framed.
-pub fn read(exchange: &Exchange, request: &RequestFacts, facts: &mut ResponseFacts) -> Framing {
+/// Reads the body of a response into `facts`.
+pub fn read(
+    exchange: &Exchange,
+    dialect: &'static dyn Dialect,
+    request: &RequestFacts,
+    facts: &mut ResponseFacts,
+) -> Read {
     let limit = exchange.settings.limits.max_inflated_size;
-    let encoding = exchange.response_encoding.as_deref();
+    let encoding = exchange.response_headers.get("content-encoding");
     let mut issues = Vec::new();
     let body = Decoded::new(&exchange.response_body, encoding, limit, "response", &mut issues);
-    let framing = framing(exchange, request, body.head_bytes());
-    let mut reader = Reader { exchange, request, facts, problem: None };
+    let media_type = exchange.response_headers.media_type();
+    let failed = exchange.status.is_some_and(|status| status >= 400);
+    let mut reader = Reader { exchange, dialect, request, facts, media_type: &media_type, failed, problem: None };
+    let framing = framing(dialect, request, &media_type, failed, body.head_bytes());
+    let stream = framing.is_some();
     match framing {
-        Framing::Whole => reader.whole(&body),
-        Framing::Sse => reader.sse(&body),
-        Framing::JsonValues => reader.json_values(&body),
+        None => reader.whole(&body),
+        Some(mut framing) => issues.extend(reader.stream(&body, &mut *framing)),
     }
     if let Some(problem) = reader.problem {
         issues.push(format!("response: {problem}"));
     }
+    dialect.read_headers(&exchange.response_headers, facts);
     facts.issues.append(&mut issues);
-    framing
+    Read { stream, whole: body.whole() }
 }
 
-/// The body's first bytes decide, then its media type, then the request: servers mislabel streams both ways.
-fn framing(exchange: &Exchange, request: &RequestFacts, body: &[u8]) -> Framing {
+/// Media types of JSON values one after another.
+const JSON_VALUES: [&str; 6] = [
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/x-jsonlines",
+    "application/stream+json",
+    "application/json-seq",
+];
+
+/// The body's first bytes decide, then its media type, then the request: servers mislabel streams both ways. `None` for
+/// a body that is one document.
+fn framing(
+    dialect: &dyn Dialect,
+    request: &RequestFacts,
+    media_type: &str,
+    failed: bool,
+    body: &[u8],
+) -> Option<Box<dyn Framing>> {
     let start = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
-    let media_type = exchange.response_type.as_deref().unwrap_or_default();
     let is_json = matches!(start.first(), Some(b'{' | b'['));
     let is_sse = [b"data:".as_slice(), b"event:", b"id:", b"retry:", b":"].iter().any(|field| start.starts_with(field));
-    if is_sse || (!is_json && media_type.starts_with("text/event-stream")) {
-        Framing::Sse
-    } else if exchange.detection.dialect.streams_json() && request.request.stream && is_json {
-        Framing::JsonValues
-    } else {
-        Framing::Whole
+    if media_type == "application/vnd.amazon.eventstream" && !is_json {
+        return Some(Box::new(AwsEvents::default()));
     }
+    if is_sse || (!is_json && media_type == "text/event-stream") {
+        return Some(Box::new(Sse::default()));
+    }
+    let asked = dialect.streams_json() && request.request.stream && !failed;
+    (is_json && (asked || JSON_VALUES.contains(&media_type))).then(|| Box::new(JsonStream::default()) as _)
 }
 
 struct Reader<'a> {
     exchange: &'a Exchange,
+    dialect: &'static dyn Dialect,
     request: &'a RequestFacts,
     facts: &'a mut ResponseFacts,
+    /// Of the body.
+    media_type: &'a str,
+    /// True when the response's status says so.
+    failed: bool,
     /// The first problem of the body's JSON.
     problem: Option<Problem>,
 }
@@ -74,19 +103,34 @@ impl Reader<'_> {
         if bytes.is_empty() {
             return;
         }
-        let failed = self.exchange.status.is_some_and(|status| status >= 400);
+        let failed = self.failed;
+        if !failed && media::is_binary(self.media_type) {
+            let whole = body.whole().then_some(bytes);
+            self.facts.media.push(media::body(self.media_type, self.exchange.response_body.total(), whole));
+            return;
+        }
         let text = json::text(bytes);
+        let is_text = self.media_type.starts_with("text/");
+        let is_json = matches!(text.trim_start().bytes().next(), Some(b'{' | b'['));
+        if !failed && is_text && !is_json {
+            self.dialect.read_text(&text, self.facts);
+            return;
+        }
         let parsed = json::parse(&text);
         // Error pages of proxies in between are no JSON; that is no news.
         if !failed || parsed.value.is_object() {
             self.problem = parsed.problem;
         }
-        let is_text = || self.exchange.response_type.as_deref().is_some_and(|kind| kind.starts_with("text/plain"));
         self.facts.error = error::read(&parsed.value, failed);
-        if self.facts.error.is_none() && failed && is_text() {
+        if self.facts.error.is_none() && failed && self.media_type == "text/plain" {
             self.facts.error = error::plain(&text, &parsed);
         }
-        self.exchange.detection.dialect.read_response(&parsed.value, self.request, self.facts);
+        if let Some(kind) = self.exchange.response_headers.get("x-amzn-errortype").filter(|_| failed) {
+            // `ValidationException:http://internal.amazon.com/...`
+            let kind = kind.split(':').next().unwrap_or(kind).to_owned();
+            self.facts.error.get_or_insert_default().kind = Some(kind);
+        }
+        self.dialect.read_response(&parsed.value, self.request, self.facts);
         if failed {
             // The id in an error body is a request's, not a response's.
             self.facts.id = None;
@@ -107,7 +151,7 @@ impl Reader<'_> {
             Some(json::text(tail.get(at..)?))
         };
         if let Some(text) = last(b"\"usage\":") {
-            self.exchange.detection.dialect.read_usage(&json::parse(&text).value, self.facts);
+            self.dialect.read_usage(&json::parse(&text).value, self.facts);
         }
         if self.facts.model.is_none()
             && let Some(text) = last(b"\"model\":")
@@ -116,72 +160,49 @@ impl Reader<'_> {
         }
     }
 
-    fn sse(&mut self, body: &Decoded<'_>) {
-        let mut sse = Sse::default();
-        let push = |reader: &mut Self, sse: &mut Sse, chunk: &Chunk<'_>| {
-            sse.push(chunk.bytes, &mut |event| reader.event(event, chunk.at));
+    /// Reads the events of a stream; tells what of it could not be read.
+    fn stream(&mut self, body: &Decoded<'_>, framing: &mut dyn Framing) -> impl Iterator<Item = String> {
+        let push = |reader: &mut Self, framing: &mut dyn Framing, chunk: &Chunk<'_>| {
+            framing.push(chunk.bytes, &mut |frame| reader.frame(frame, chunk.at));
         };
         for chunk in &body.head() {
-            push(self, &mut sse, chunk);
+            push(self, framing, chunk);
         }
         if body.gap > 0 {
-            sse.resync();
+            framing.resync();
         }
         for chunk in &body.tail() {
-            push(self, &mut sse, chunk);
+            push(self, framing, chunk);
         }
         let last = self.exchange.ended_at;
-        sse.finish(&mut |event| self.event(event, last));
-        self.note_skipped(sse.skipped());
+        framing.finish(&mut |frame| self.frame(frame, last));
+        framing.issues().into_iter().map(|issue| format!("response: {issue}"))
     }
 
-    fn event(&mut self, event: Event<'_>, at: At) {
-        let data = event.data.trim_ascii();
-        if data.is_empty() || data == b"[DONE]" {
+    fn frame(&mut self, frame: Frame<'_>, at: At) {
+        let data = frame.data.trim_ascii();
+        if !frame.exception && (data.is_empty() || data == b"[DONE]") {
             return;
         }
-        self.value(data, at, event.name == b"error");
-    }
-
-    fn json_values(&mut self, body: &Decoded<'_>) {
-        let mut stream = JsonStream::default();
-        let push = |reader: &mut Self, stream: &mut JsonStream, chunk: &Chunk<'_>| {
-            stream.push(chunk.bytes, &mut |value| reader.value(value, chunk.at, false));
-        };
-        for chunk in &body.head() {
-            push(self, &mut stream, chunk);
-        }
-        if body.gap > 0 {
-            stream.resync();
-        }
-        for chunk in &body.tail() {
-            push(self, &mut stream, chunk);
-        }
-        let last = self.exchange.ended_at;
-        stream.finish(&mut |value| self.value(value, last, false));
-        self.note_skipped(stream.skipped());
-    }
-
-    fn value(&mut self, data: &[u8], at: At, is_error: bool) {
+        let is_error = frame.exception || frame.name == b"error";
         let text = json::text(data);
         let parsed = json::parse(&text);
         let error = error::read(&parsed.value, is_error);
         // Some servers tell an error in plain words.
         let error = error.or_else(|| is_error.then(|| error::plain(&text, &parsed)).flatten());
-        if self.problem.is_none() && error.is_none() {
+        if self.problem.is_none() && error.is_none() && !is_error {
             self.problem = parsed.problem;
+        }
+        let name = json::text(frame.name);
+        if frame.exception {
+            let message = error.and_then(|error| error.message);
+            self.facts.error.get_or_insert(CallError { kind: Some(name.into_owned()), message });
+            return;
         }
         if let Some(error) = error {
             self.facts.error.get_or_insert(error);
         }
-        self.exchange.detection.dialect.read_event(&parsed.value, at, self.request, self.facts);
-    }
-
-    fn note_skipped(&mut self, skipped: u64) {
-        if skipped > 0 {
-            self.facts
-                .issues
-                .push(format!("response: {skipped} bytes of events longer than {MAX_FRAME} bytes not read"));
-        }
+        let event = Event { name: &name, body: &parsed.value, at };
+        self.dialect.read_event(&event, self.request, self.facts);
     }
 }

@@ -13,8 +13,17 @@ fn record(secret: &str) -> CallRecord {
         value.as_object().cloned().unwrap_or_default()
     };
     let calls = || vec![ToolCall { id: some(), name: some(), arguments: some() }];
-    let media = Media { modality: text(), mime_type: some(), uri: some(), file_id: some(), bytes: Some(1) };
-    let parts = vec![Part::Text { text: text() }, Part::Media(media), Part::Other { value: Value::Object(map()) }];
+    let media = Media {
+        modality: text(),
+        mime_type: some(),
+        uri: some(),
+        file_id: some(),
+        bytes: Some(1),
+        sha256: None,
+        content: None,
+    };
+    let parts =
+        vec![Part::Text { text: text() }, Part::Media(media.clone()), Part::Other { value: Value::Object(map()) }];
     let message = |content| Message {
         role: text(),
         content,
@@ -80,6 +89,7 @@ fn record(secret: &str) -> CallRecord {
             embedding_count: Some(1),
             system_fingerprint: some(),
             service_tier: some(),
+            media: vec![media],
             request_id: some(),
             api_version: some(),
             extra: map(),
@@ -115,7 +125,7 @@ fn paths(value: &Value, at: &str, matches: &dyn Fn(&str) -> bool, found: &mut Ve
 }
 
 /// What may keep a match; everything else in the printed record must not.
-const EXEMPT: [&str; 21] = [
+const EXEMPT: [&str; 22] = [
     ".id",
     ".provider",
     ".dialect",
@@ -134,6 +144,7 @@ const EXEMPT: [&str; 21] = [
     ".response.more_choices[].finish_reason",
     ".response.system_fingerprint",
     ".response.service_tier",
+    ".response.media[].modality",
     ".response.request_id",
     ".response.api_version",
     ".error.type",

@@ -1,10 +1,9 @@
 //! OpenAI completions: `POST .../completions`, prompts in, continuations out; vLLM, llama.cpp and others serve it too.
 
-use super::facts::{RequestFacts, ResponseFacts, append};
-use super::{Dialect, openai, openai_chat};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, append};
+use crate::dialect::openai::chat;
+use crate::dialect::{Dialect, Event, openai};
 use crate::json::Json;
-use crate::record::Operation;
-use crate::time::At;
 
 /// See the module.
 #[derive(Debug)]
@@ -13,10 +12,6 @@ pub struct OpenAiCompletions;
 impl Dialect for OpenAiCompletions {
     fn name(&self) -> &'static str {
         "openai_completions"
-    }
-
-    fn operation(&self) -> Operation {
-        Operation::TextCompletion
     }
 
     /// Other things than models complete: forms, sign-ups, addresses.
@@ -33,9 +28,9 @@ impl Dialect for OpenAiCompletions {
         read(body, true, facts);
     }
 
-    fn read_event(&self, body: &Json<'_>, at: At, _: &RequestFacts, facts: &mut ResponseFacts) {
-        if read(body, false, facts) {
-            facts.token_at(at);
+    fn read_event(&self, event: &Event<'_>, _: &RequestFacts, facts: &mut ResponseFacts) {
+        if read(event.body, false, facts) {
+            facts.token_at(event.at);
         }
     }
 }
@@ -45,7 +40,7 @@ fn read(body: &Json<'_>, whole: bool, facts: &mut ResponseFacts) -> bool {
     let mut token = false;
     openai::read_envelope(body, facts);
     for (position, choice) in body.get("choices").items().iter().enumerate() {
-        let index = openai_chat::index(choice, position);
+        let index = chat::index(choice, position);
         if let Some(kept) = facts.choice(index) {
             if let Some(text) = choice.get("text").str() {
                 token |= !text.is_empty();

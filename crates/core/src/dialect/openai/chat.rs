@@ -1,10 +1,8 @@
 //! OpenAI chat completions: `POST .../chat/completions`, and everything that speaks it.
 
-use super::facts::{RequestFacts, ResponseFacts};
-use super::{Dialect, openai};
+use crate::dialect::facts::{RequestFacts, ResponseFacts};
+use crate::dialect::{Dialect, Event, openai};
 use crate::json::Json;
-use crate::record::Operation;
-use crate::time::At;
 
 /// See the module.
 #[derive(Debug)]
@@ -13,10 +11,6 @@ pub struct OpenAiChat;
 impl Dialect for OpenAiChat {
     fn name(&self) -> &'static str {
         "openai_chat"
-    }
-
-    fn operation(&self) -> Operation {
-        Operation::Chat
     }
 
     fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
@@ -39,15 +33,15 @@ impl Dialect for OpenAiChat {
         }
     }
 
-    fn read_event(&self, body: &Json<'_>, at: At, _: &RequestFacts, facts: &mut ResponseFacts) {
-        openai::read_envelope(body, facts);
-        for (position, choice) in body.get("choices").items().iter().enumerate() {
+    fn read_event(&self, event: &Event<'_>, _: &RequestFacts, facts: &mut ResponseFacts) {
+        openai::read_envelope(event.body, facts);
+        for (position, choice) in event.body.get("choices").items().iter().enumerate() {
             let index = index(choice, position);
             // A few servers send `message` where `delta` belongs; those that send both repeat themselves in it.
             let delta = choice.get("delta");
             let delta = if delta.is_null() { choice.get("message") } else { delta };
             if facts.choice(index).is_some_and(|kept| openai::read_answer(delta, false, kept)) {
-                facts.token_at(at);
+                facts.token_at(event.at);
             }
             openai::read_choice(choice, index, facts);
         }

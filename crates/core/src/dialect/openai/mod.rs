@@ -3,11 +3,41 @@
 //! Source: OpenAI's API reference (<https://platform.openai.com/docs/api-reference>) and the habits of compatible
 //! servers (Azure, Groq, DeepSeek, Mistral, OpenRouter, xAI, vLLM, llama.cpp, …).
 
+mod chat;
+mod completions;
+mod embeddings;
+
 use serde_json::Value;
 
 use super::facts::{ChoiceFacts, RequestFacts, ResponseFacts, append, keep_first};
+use super::{Dialect, Endpoint, media};
 use crate::json::Json;
-use crate::record::{Content, Media, Message, Part, ToolCall, Usage};
+use crate::record::{Content, Message, Operation, Part, ToolCall, Usage};
+
+/// Where they are found.
+pub const ENDPOINTS: &[Endpoint] = &[
+    openai("/chat/completions", &chat::OpenAiChat, Operation::Chat),
+    // Mistral's agents.
+    openai("/agents/completions", &chat::OpenAiChat, Operation::Chat),
+    openai("/completions", &completions::OpenAiCompletions, Operation::TextCompletion),
+    openai("/embeddings", &embeddings::OpenAiEmbeddings, Operation::Embeddings),
+];
+
+/// An endpoint that Azure has as well, below a deployment.
+const fn openai(suffix: &'static str, dialect: &'static dyn Dialect, operation: Operation) -> Endpoint {
+    Endpoint { model: deployment, ..Endpoint::new(suffix, dialect, operation) }
+}
+
+/// The deployment in Azure's `/openai/deployments/{deployment}/...`.
+fn deployment(path: &str) -> Option<String> {
+    azure_deployment(path).map(str::to_owned)
+}
+
+/// See [`deployment`].
+pub fn azure_deployment(path: &str) -> Option<&str> {
+    let (_, rest) = path.split_once("/openai/deployments/")?;
+    rest.split('/').next().filter(|deployment| !deployment.is_empty())
+}
 
 /// Members of a request that are content, context or read elsewhere; all others are parameters.
 const NOT_PARAMETERS: [&str; 21] = [
@@ -134,46 +164,23 @@ fn part(value: &Json<'_>) -> Part {
         (_, Some("text" | "input_text" | "output_text")) => text(value.get("text").str().unwrap_or_default()),
         (_, Some("image_url")) => {
             let image = value.get("image_url");
-            Part::Media(media("image", image.get("url").str().or(image.str())))
+            let address = if image.is_object() { image.get("url") } else { image };
+            Part::Media(media::address("image", address))
         }
-        (_, Some("video_url")) => Part::Media(media("video", value.get("video_url").get("url").str())),
+        (_, Some("video_url")) => Part::Media(media::address("video", value.get("video_url").get("url"))),
         (_, Some("input_audio")) => {
             let audio = value.get("input_audio");
-            Part::Media(Media {
-                modality: "audio".into(),
-                mime_type: audio.get("format").filled().map(|format| format!("audio/{format}")),
-                bytes: audio.get("data").str().map(decoded_size),
-                ..Media::default()
-            })
+            let mime_type = audio.get("format").filled().map(|format| format!("audio/{format}"));
+            Part::Media(media::inline("audio", mime_type.as_deref(), audio.get("data")))
         }
         (_, Some("file")) => {
             let file = value.get("file");
-            let mut media = media("file", file.get("file_data").str());
+            let mut media = media::address("file", file.get("file_data"));
             media.file_id = file.get("file_id").id();
             Part::Media(media)
         }
         _ => Part::Other { value: value.to_value() },
     }
-}
-
-/// Media behind an address. Of a `data:` address, type and size are kept, the content is not.
-fn media(modality: &str, uri: Option<&str>) -> Media {
-    let mut media = Media { modality: modality.to_owned(), ..Media::default() };
-    let Some(uri) = uri else { return media };
-    match uri.strip_prefix("data:").and_then(|rest| rest.split_once(',')) {
-        Some((kind, data)) => {
-            let mime = kind.split(';').next().unwrap_or_default();
-            media.mime_type = (!mime.is_empty()).then(|| mime.to_owned());
-            media.bytes = Some(if kind.ends_with(";base64") { decoded_size(data) } else { data.len() as u64 });
-        }
-        None => media.uri = Some(uri.to_owned()),
-    }
-    media
-}
-
-/// Bytes that base64 text decodes to.
-fn decoded_size(base64: &str) -> u64 {
-    (base64.trim_end_matches('=').len() as u64) * 3 / 4
 }
 
 /// A tool call in a message: `{id, type, function: {name, arguments}}`, or custom tools' `{id, custom: {name, input}}`.

@@ -5,11 +5,10 @@
 //! (newer versions) or NUL (older ones), with no media type.
 //! Source: <https://github.com/vllm-project/vllm/blob/main/vllm/entrypoints/api_server.py>.
 
-use super::facts::{RequestFacts, ResponseFacts};
-use super::{Dialect, openai};
+use crate::dialect::facts::{RequestFacts, ResponseFacts};
+use crate::dialect::{Dialect, Event, openai};
 use crate::json::Json;
-use crate::record::{Content, Operation};
-use crate::time::At;
+use crate::record::Content;
 
 /// See the module.
 #[derive(Debug)]
@@ -18,10 +17,6 @@ pub struct VllmGenerate;
 impl Dialect for VllmGenerate {
     fn name(&self) -> &'static str {
         "vllm_generate"
-    }
-
-    fn operation(&self) -> Operation {
-        Operation::TextCompletion
     }
 
     /// Many things are called `/generate`; TGI's request, for one, has `inputs` in place of `prompt`.
@@ -38,9 +33,9 @@ impl Dialect for VllmGenerate {
         read(body, request, facts);
     }
 
-    fn read_event(&self, body: &Json<'_>, at: At, request: &RequestFacts, facts: &mut ResponseFacts) {
-        if read(body, request, facts) {
-            facts.token_at(at);
+    fn read_event(&self, event: &Event<'_>, request: &RequestFacts, facts: &mut ResponseFacts) {
+        if read(event.body, request, facts) {
+            facts.token_at(event.at);
         }
     }
 

@@ -1,10 +1,8 @@
 //! OpenAI embeddings: `POST .../embeddings`, texts in, vectors out.
 
-use super::facts::{RequestFacts, ResponseFacts};
-use super::{Dialect, openai};
+use crate::dialect::facts::{RequestFacts, ResponseFacts};
+use crate::dialect::{Dialect, openai};
 use crate::json::Json;
-use crate::record::Operation;
-use crate::time::At;
 
 /// See the module.
 #[derive(Debug)]
@@ -13,10 +11,6 @@ pub struct OpenAiEmbeddings;
 impl Dialect for OpenAiEmbeddings {
     fn name(&self) -> &'static str {
         "openai_embeddings"
-    }
-
-    fn operation(&self) -> Operation {
-        Operation::Embeddings
     }
 
     /// Vector stores have paths of that name as well.
@@ -34,10 +28,6 @@ impl Dialect for OpenAiEmbeddings {
         let data = body.get("data");
         facts.embedding_count = data.count_items().map(|count| count as u64);
         facts.embedding_dims = data.items().first().and_then(|first| dims(first.get("embedding")));
-    }
-
-    fn read_event(&self, body: &Json<'_>, _: At, request: &RequestFacts, facts: &mut ResponseFacts) {
-        self.read_response(body, request, facts);
     }
 }
 

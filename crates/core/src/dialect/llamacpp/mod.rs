@@ -1,0 +1,5 @@
+//! (to be written)
+
+use super::Endpoint;
+
+pub const ENDPOINTS: &[Endpoint] = &[];
