@@ -3,7 +3,7 @@
 use crate::capture::Headers;
 
 /// Hosts of known providers: exact names, or suffixes that begin with a dot.
-const HOSTS: [(&str, &str); 31] = [
+const HOSTS: [(&str, &str); 39] = [
     ("api.openai.com", "openai"),
     (".api.openai.com", "openai"),
     (".openai.azure.com", "azure"),
@@ -33,6 +33,14 @@ const HOSTS: [(&str, &str); 31] = [
     ("api.moonshot.ai", "moonshot"),
     ("router.huggingface.co", "huggingface"),
     ("api-inference.huggingface.co", "huggingface"),
+    (".endpoints.huggingface.cloud", "huggingface"),
+    (".ml.cloud.ibm.com", "watsonx"),
+    ("api.replicate.com", "replicate"),
+    ("api.aleph-alpha.com", "alephalpha"),
+    ("api.cloudflare.com", "cloudflare"),
+    ("gateway.ai.cloudflare.com", "cloudflare"),
+    ("dashscope.aliyuncs.com", "dashscope"),
+    ("dashscope-intl.aliyuncs.com", "dashscope"),
     ("models.github.ai", "github"),
     ("api.githubcopilot.com", "copilot"),
 ];
@@ -48,6 +56,7 @@ pub(crate) fn provider_by_host(host: &str) -> Option<&'static str> {
         .find(|(name, _)| matches(name))
         .map(|(_, provider)| *provider)
         .or(is_bedrock(host).then_some("bedrock"))
+        .or(is_sagemaker(host).then_some("sagemaker"))
 }
 
 /// Of all that AWS hosts, `bedrock-runtime.{region}.amazonaws.com` and its siblings, `bedrock-mantle.{region}.api.aws`
@@ -56,6 +65,13 @@ fn is_bedrock(host: &str) -> bool {
     let aws =
         [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|suffix| ends_with_ignore_case(host, suffix));
     aws && host.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("bedrock-"))
+}
+
+/// `runtime.sagemaker.{region}.amazonaws.com`.
+fn is_sagemaker(host: &str) -> bool {
+    let aws = [".amazonaws.com", ".amazonaws.com.cn"].iter().any(|suffix| ends_with_ignore_case(host, suffix));
+    let runtime = "runtime.sagemaker";
+    aws && host.get(..runtime.len()).is_some_and(|start| start.eq_ignore_ascii_case(runtime))
 }
 
 pub(super) fn ends_with_ignore_case(text: &str, suffix: &str) -> bool {

@@ -58,6 +58,8 @@ pub struct ResponseFacts {
     pub first_token_at: Option<At>,
     /// A provider that the body gives away.
     pub provider: Option<&'static str>,
+    /// What the answer shows the call to be, where neither path nor request tell.
+    pub operation: Option<Operation>,
     /// What could not be read.
     pub issues: Vec<String>,
 }

@@ -17,6 +17,7 @@ mod mcp;
 pub(crate) mod media;
 mod ollama;
 mod openai;
+mod params;
 mod rerank;
 mod tgi;
 mod vllm;

@@ -5,7 +5,7 @@ use super::error;
 use crate::capture::{Chunk, Exchange};
 use crate::dialect::media;
 use crate::dialect::{Dialect, Event, RequestFacts, ResponseFacts};
-use crate::frame::{AwsEvents, Frame, Framing, JsonStream, Sse};
+use crate::frame::{Frame, Framing, JsonStream, Payloads, Sse};
 use crate::json::{self, Problem};
 use crate::record::CallError;
 use crate::time::At;
@@ -69,7 +69,7 @@ fn framing(
     let is_json = matches!(start.first(), Some(b'{' | b'['));
     let is_sse = [b"data:".as_slice(), b"event:", b"id:", b"retry:", b":"].iter().any(|field| start.starts_with(field));
     if media_type == "application/vnd.amazon.eventstream" && !is_json {
-        return Some(Box::new(AwsEvents::default()));
+        return Some(Box::new(Payloads::default()));
     }
     if is_sse || (!is_json && media_type == "text/event-stream") {
         return Some(Box::new(Sse::default()));

@@ -49,6 +49,6 @@ impl Dialect for OpenAiChat {
 }
 
 /// The choice's own index, else its position.
-pub(super) fn index(choice: &Json<'_>, position: usize) -> usize {
+pub fn index(choice: &Json<'_>, position: usize) -> usize {
     choice.get("index").count().and_then(|index| usize::try_from(index).ok()).unwrap_or(position)
 }

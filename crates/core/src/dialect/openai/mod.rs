@@ -3,9 +3,9 @@
 //! Source: OpenAI's API reference (<https://platform.openai.com/docs/api-reference>) and the habits of compatible
 //! servers (Azure, Groq, DeepSeek, Mistral, OpenRouter, xAI, vLLM, llama.cpp, …).
 
-mod chat;
-mod completions;
-mod embeddings;
+pub(super) mod chat;
+pub(super) mod completions;
+pub(super) mod embeddings;
 
 use serde_json::Value;
 
@@ -68,7 +68,7 @@ const NOT_PARAMETERS: [&str; 21] = [
 pub const TOKEN_IDS: &str = "token_ids";
 
 /// Other parameters kept of one request.
-const MAX_OTHER: usize = 64;
+pub const MAX_OTHER: usize = 64;
 
 /// Reads what every request of the family has: model, parameters, user, metadata.
 pub fn read_request(body: &Json<'_>, facts: &mut RequestFacts) {
@@ -98,7 +98,7 @@ pub fn read_request(body: &Json<'_>, facts: &mut RequestFacts) {
 }
 
 /// Stop sequences: a string or a list of strings.
-fn stop(value: &Json<'_>) -> Option<Vec<String>> {
+pub fn stop(value: &Json<'_>) -> Option<Vec<String>> {
     match value {
         Json::String(text) => Some(vec![text.to_string()]),
         Json::Array(items) => Some(items.iter().filter_map(|item| item.str().map(str::to_owned)).collect()),
@@ -184,7 +184,7 @@ fn part(value: &Json<'_>) -> Part {
 }
 
 /// A tool call in a message: `{id, type, function: {name, arguments}}`, or custom tools' `{id, custom: {name, input}}`.
-fn tool_call(value: &Json<'_>) -> ToolCall {
+pub fn tool_call(value: &Json<'_>) -> ToolCall {
     let id = value.get("id").id();
     let custom = value.get("custom");
     if custom.is_object() {
@@ -198,7 +198,7 @@ fn function(value: &Json<'_>, id: Option<String>) -> ToolCall {
 }
 
 /// Arguments are JSON text; some servers send the object itself.
-fn arguments(value: &Json<'_>) -> Option<String> {
+pub fn arguments(value: &Json<'_>) -> Option<String> {
     match value {
         Json::Null => None,
         Json::String(text) | Json::CutString(text) => Some(text.to_string()),
