@@ -42,7 +42,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
         schema_version: SCHEMA_VERSION,
         provider,
         dialect: endpoint.dialect.name().to_owned(),
-        operation: request.operation.or(facts.operation).unwrap_or(endpoint.operation),
+        operation: facts.operation.or(request.operation).unwrap_or(endpoint.operation),
         stream: read.stream,
         status: exchange.status,
         trace_id: format!("{:032x}", exchange.trace.trace),

@@ -3,10 +3,11 @@
 //! `text` in and `result.data` out are embeddings. Events of a stream have a piece of `response`. Newer models answer in
 //! OpenAI's shape. Source: <https://developers.cloudflare.com/workers-ai/get-started/rest-api/>.
 
-use super::read_errors;
+use super::{read_errors, read_media_type};
+use crate::capture::KeptHeaders;
 use crate::dialect::facts::{RequestFacts, ResponseFacts, append};
 use crate::dialect::openai::chat::OpenAiChat;
-use crate::dialect::{Dialect, Event, openai};
+use crate::dialect::{Dialect, Event, media, openai};
 use crate::json::Json;
 use crate::record::Operation;
 
@@ -33,6 +34,10 @@ impl Dialect for WorkersAi {
     fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
         OpenAiChat.read_request(body, facts);
         let request = &mut facts.request;
+        // Media and texts to embed are no parameters.
+        for key in ["text", "image", "image_b64", "audio", "mask", "mask_b64"] {
+            request.params.other.remove(key);
+        }
         let [prompt, text] = [body.get("prompt"), body.get("text")];
         facts.operation = if !body.get("messages").is_null() {
             Some(Operation::Chat)
@@ -41,7 +46,6 @@ impl Dialect for WorkersAi {
             Some(Operation::TextCompletion)
         } else {
             request.messages = openai::read_texts(text);
-            request.params.other.remove("text");
             None
         };
     }
@@ -60,7 +64,7 @@ impl Dialect for WorkersAi {
         // Pictures come as base64.
         if result.get("image").str().is_some() {
             facts.operation = Some(Operation::ImageGeneration);
-            facts.media.push(crate::dialect::media::inline("image", None, result.get("image")));
+            facts.media.push(media::inline("image", None, result.get("image")));
         }
     }
 
@@ -68,6 +72,12 @@ impl Dialect for WorkersAi {
         OpenAiChat.read_event(event, request, facts);
         if read(event.body, facts) {
             facts.token_at(event.at);
+        }
+    }
+
+    fn read_headers(&self, headers: &KeptHeaders, facts: &mut ResponseFacts) {
+        if facts.operation.is_none() {
+            read_media_type(headers, facts);
         }
     }
 }
@@ -83,6 +93,11 @@ fn read(result: &Json<'_>, facts: &mut ResponseFacts) -> bool {
     match response {
         // An answer that follows a schema is an object.
         Json::Object(_) => append(&mut choice.text, &response.to_value().to_string()),
+        // A token that is a number comes as one.
+        Json::Number(digits) => {
+            token = true;
+            append(&mut choice.text, digits);
+        }
         other => {
             if let Some(text) = other.str() {
                 token |= !text.is_empty();

@@ -67,23 +67,21 @@ fn read(body: &Json<'_>, pieces: bool, facts: &mut ResponseFacts) -> bool {
     let output = body.get("output");
     let mut token = false;
     if let (true, Some(choice)) = (output.get("text").str().is_some(), facts.choice(0)) {
-        token |= say(&mut choice.text, output.get("text"), pieces);
+        token |= say(&mut choice.text, output.get("text").str(), pieces);
         choice.finish_reason = finish_reason(output).or(choice.finish_reason.take());
     }
     for (position, item) in output.get("choices").items().iter().enumerate() {
         let Some(choice) = facts.choice(openai::chat::index(item, position)) else { continue };
         let message = item.get("message");
         match message.get("content") {
+            Json::Array(parts) if parts.is_empty() => {}
             Json::Array(parts) => {
-                for part in parts {
-                    token |= say(&mut choice.text, part.get("text"), pieces);
-                }
+                let texts: String = parts.iter().filter_map(|part| part.get("text").str()).collect();
+                token |= say(&mut choice.text, Some(&texts), pieces);
             }
-            text => token |= say(&mut choice.text, text, pieces),
+            text => token |= say(&mut choice.text, text.str(), pieces),
         }
-        if message.get("reasoning_content").filled().is_some() {
-            token |= say(&mut choice.reasoning, message.get("reasoning_content"), pieces);
-        }
+        token |= say(&mut choice.reasoning, message.get("reasoning_content").filled(), pieces);
         for (position, call) in message.get("tool_calls").items().iter().enumerate() {
             token = true;
             let index = call.get("index").count().unwrap_or(position as u64);
@@ -101,8 +99,8 @@ fn read(body: &Json<'_>, pieces: bool, facts: &mut ResponseFacts) -> bool {
     token
 }
 
-fn say(slot: &mut Option<String>, text: &Json<'_>, pieces: bool) -> bool {
-    let Some(text) = text.str() else { return false };
+fn say(slot: &mut Option<String>, text: Option<&str>, pieces: bool) -> bool {
+    let Some(text) = text else { return false };
     join(slot, text, pieces);
     !text.is_empty()
 }

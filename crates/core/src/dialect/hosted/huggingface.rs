@@ -3,6 +3,7 @@
 //! `inputs` and `parameters` in; what comes out depends on the model's task: texts in TGI's shape, vectors, or scores,
 //! summaries and the like. Source: <https://huggingface.co/docs/inference-providers/providers/hf-inference>.
 
+use super::read_media_type;
 use crate::capture::KeptHeaders;
 use crate::dialect::facts::{RequestFacts, ResponseFacts};
 use crate::dialect::tgi::generate::TgiGenerate;
@@ -52,14 +53,13 @@ impl Dialect for HuggingFace {
             facts.embedding_count = Some(several as u64);
             return;
         }
-        let generated = [first, inner].iter().any(|item| item.get("generated_text").str().is_some());
-        if !generated && inner.is_object() && facts.error.is_none() && inner.get("error").is_null() {
-            // Labels, scores, summaries, translations.
+        const NOT_GENERATED: [&str; 7] =
+            ["label", "score", "summary_text", "translation_text", "answer", "word", "token_str"];
+        if NOT_GENERATED.iter().any(|key| !inner.get(key).is_null()) {
             facts.operation = Some(Operation::Other);
-            for text in ["summary_text", "translation_text", "answer", "text"] {
-                if let (Some(text), Some(choice)) = (inner.get(text).str(), facts.choice(0)) {
-                    choice.text = Some(text.to_owned());
-                }
+            let text = ["summary_text", "translation_text", "answer"].iter().find_map(|key| inner.get(key).str());
+            if let (Some(text), Some(choice)) = (text, facts.choice(0)) {
+                choice.text = Some(text.to_owned());
             }
         }
         TgiGenerate.read_response(body, request, facts);
@@ -71,5 +71,6 @@ impl Dialect for HuggingFace {
 
     fn read_headers(&self, headers: &KeptHeaders, facts: &mut ResponseFacts) {
         TgiGenerate.read_headers(headers, facts);
+        read_media_type(headers, facts);
     }
 }

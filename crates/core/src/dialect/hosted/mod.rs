@@ -10,7 +10,8 @@ mod sagemaker;
 mod watsonx;
 
 use super::facts::ResponseFacts;
-use super::{Dialect, Endpoint};
+use super::{Dialect, Endpoint, media};
+use crate::capture::KeptHeaders;
 use crate::json::Json;
 use crate::record::{CallError, Operation};
 
@@ -95,4 +96,16 @@ fn read_errors(body: &Json<'_>, facts: &mut ResponseFacts) {
             CallError { kind: first.get("code").id(), message: first.get("message").filled().map(str::to_owned) };
         facts.error = facts.error.take().filter(|error| error.message.is_some()).or(Some(error));
     }
+}
+
+/// Pictures and sound as they are: what the model was asked for.
+fn read_media_type(headers: &KeptHeaders, facts: &mut ResponseFacts) {
+    if facts.media.is_empty() {
+        return;
+    }
+    facts.operation = match media::modality(&headers.media_type()) {
+        "image" => Some(Operation::ImageGeneration),
+        "audio" => Some(Operation::Speech),
+        _ => facts.operation,
+    };
 }

@@ -1,14 +1,14 @@
 //! SageMaker: `POST /endpoints/{name}/invocations` and `/invocations-response-stream`.
 //!
 //! The platform passes bodies on: their shape is the model server's. `messages` are OpenAI's chats, `prompt` its
-//! completions, `inputs` TGI's. Streams come in AWS event streams. Source:
+//! completions, `inputs` TGI's and other models' of Hugging Face. Streams come in AWS event streams. Source:
 //! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html>.
 
+use super::huggingface::HuggingFace;
 use super::segment_after;
 use crate::dialect::facts::{RequestFacts, ResponseFacts};
 use crate::dialect::openai::chat::OpenAiChat;
 use crate::dialect::openai::completions::OpenAiCompletions;
-use crate::dialect::tgi::generate::TgiGenerate;
 use crate::dialect::{Dialect, Event};
 use crate::json::Json;
 use crate::record::Operation;
@@ -39,12 +39,20 @@ impl Dialect for Invocations {
         } else if !body.get("prompt").is_null() {
             OpenAiCompletions.read_request(body, facts);
         } else {
-            TgiGenerate.read_request(body, facts);
+            HuggingFace.read_request(body, facts);
         }
     }
 
     fn read_response(&self, body: &Json<'_>, request: &RequestFacts, facts: &mut ResponseFacts) {
         served(body).read_response(body, request, facts);
+        // JumpStart's Llama: a text, or a message.
+        for (index, item) in body.items().iter().chain([body]).enumerate() {
+            let generation = item.get("generation");
+            let text = generation.str().or_else(|| generation.get("content").str());
+            if let (Some(text), Some(choice)) = (text, text.and_then(|_| facts.choice(index))) {
+                choice.text = Some(text.to_owned());
+            }
+        }
     }
 
     fn read_event(&self, event: &Event<'_>, request: &RequestFacts, facts: &mut ResponseFacts) {
@@ -58,6 +66,6 @@ fn served(body: &Json<'_>) -> &'static dyn Dialect {
         Some(choice) if !choice.get("text").is_null() => &OpenAiCompletions,
         Some(_) => &OpenAiChat,
         None if !body.get("usage").is_null() => &OpenAiChat,
-        None => &TgiGenerate,
+        None => &HuggingFace,
     }
 }

@@ -24,6 +24,7 @@ impl Dialect for TgiGenerate {
     fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
         facts.request.stream = body.get("stream").bool().unwrap_or(false);
         facts.request.model = body.get("model").id();
+        params::read(body, &["inputs", "parameters", "stream", "model"], &mut facts.request.params);
         params::read(body.get("parameters"), &[], &mut facts.request.params);
         facts.request.messages = openai::read_texts(body.get("inputs"));
     }

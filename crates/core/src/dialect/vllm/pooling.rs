@@ -65,8 +65,8 @@ impl Dialect for VllmPooling {
         if self.name == "vllm_pooling" {
             // One vector a text, or a list of them: one a token.
             let first = data.items().first().map(|item| item.get("data"));
-            facts.embedding_dims =
-                first.and_then(|first| first.items().first().unwrap_or(first).count_items()).map(|dims| dims as u64);
+            let vector = first.map(|first| first.items().first().unwrap_or(first));
+            facts.embedding_dims = vector.and_then(openai::embeddings::dims);
             facts.embedding_count = data.count_items().map(|count| count as u64);
         } else if data.count_items().is_some_and(|count| count <= MAX_RESULTS) {
             facts.keep_extra("results", data.to_value());
