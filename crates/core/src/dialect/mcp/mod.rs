@@ -2,7 +2,8 @@
 //!
 //! Recorded are requests, which are answered: `initialize`, `tools/list`, `tools/call`, …. Notifications and a client's own
 //! answers say nothing that anybody waits for; they are declined.
-//! Source: <https://modelcontextprotocol.io/specification/2025-06-18/basic/transports>.
+//! Source: <https://modelcontextprotocol.io/specification/2025-06-18/basic/transports>; since 2026-07-28 there is no
+//! `initialize`, and each request says in `_meta` who asks.
 
 use serde_json::{Value, json};
 
@@ -42,8 +43,11 @@ impl Dialect for Mcp {
             }
         };
         note("id", json!(body.get("id").id()));
-        note("protocol_version", json!(params.get("protocolVersion").word().or(told)));
-        note("client_info", params.get("clientInfo").to_value());
+        let meta = params.get("_meta");
+        let versions = [params.get("protocolVersion"), meta.get("io.modelcontextprotocol/protocolVersion")];
+        note("protocol_version", json!(versions.into_iter().find_map(Json::word).or(told)));
+        let clients = [params.get("clientInfo"), meta.get("io.modelcontextprotocol/clientInfo")];
+        note("client_info", clients.into_iter().find(|client| client.is_object()).map_or(Value::Null, Json::to_value));
         match method.as_deref() {
             Some("tools/call") => {
                 let name = params.get("name").id();
@@ -72,6 +76,10 @@ impl Dialect for Mcp {
             ("structuredContent", "structured_content"),
         ] {
             facts.keep_extra(name, result.get(key).to_value());
+        }
+        // `input_required`: the server asks back.
+        if let Some(kind) = result.get("resultType").word().filter(|kind| kind != "complete") {
+            facts.keep_extra("result_type", kind.into());
         }
         for list in ["tools", "prompts", "resources"] {
             if let Some(count) = result.get(list).count_items() {

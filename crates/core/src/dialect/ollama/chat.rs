@@ -14,8 +14,9 @@ impl Dialect for OllamaChat {
         "ollama_chat"
     }
 
+    /// Web applications like to call their own chat so: their bodies have an id, Ollama's have none.
     fn accepts(&self, request: &Json<'_>) -> bool {
-        ollama::names_model_and(request, &["messages"])
+        ollama::names_model_and(request, &["messages"]) && request.get("id").is_null()
     }
 
     fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
