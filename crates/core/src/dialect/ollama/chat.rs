@@ -21,8 +21,8 @@ impl Dialect for OllamaChat {
 
     fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
         ollama::read_request(body, facts);
-        facts.request.stream = body.get("stream").bool() != Some(false);
         let messages = body.get("messages");
+        facts.request.stream = ollama::streams(body, !messages.items().is_empty());
         facts.request.messages = messages.items().iter().map(message).collect();
         facts.request.message_count = messages.count_items().map(|count| count as u64);
         facts.request.tools = body.get("tools").items().iter().map(Json::to_value).collect();

@@ -20,7 +20,7 @@ impl Dialect for OllamaGenerate {
 
     fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
         ollama::read_request(body, facts);
-        facts.request.stream = body.get("stream").bool() != Some(false);
+        facts.request.stream = ollama::streams(body, body.get("prompt").filled().is_some());
         let mut messages = Vec::new();
         if !body.get("system").filled().unwrap_or_default().is_empty() {
             let system = openai::read_texts(body.get("system"));

@@ -45,6 +45,11 @@ fn read_request(body: &Json<'_>, facts: &mut RequestFacts) {
     params::read(body.get("options"), &[], &mut facts.request.params);
 }
 
+/// True when the answer will be a stream. A request with nothing to say loads or unloads a model: that is one object.
+fn streams(body: &Json<'_>, says: bool) -> bool {
+    says && body.get("stream").bool() != Some(false)
+}
+
 /// Adds a message's `images`, which are base64 without a type.
 fn add_images(message: &mut Message, images: &Json<'_>) {
     if images.items().is_empty() {
