@@ -26,8 +26,10 @@ impl Dialect for LlamaCppCompletion {
         }
     }
 
+    /// Web applications have completions, too: their pages send the prompt and at most an id.
     fn accepts(&self, request: &Json<'_>) -> bool {
-        !request.get(self.prompt).is_null()
+        let tells_more = |key: &str| !["prompt", "id"].contains(&key);
+        !request.get(self.prompt).is_null() && request.members().iter().any(|(key, _)| tells_more(key))
     }
 
     fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
