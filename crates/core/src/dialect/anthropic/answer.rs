@@ -10,7 +10,7 @@ use crate::dialect::facts::{ResponseFacts, append, keep_first};
 use crate::json::Json;
 
 /// Where citations are kept.
-const CITATIONS: &str = "citations";
+pub const CITATIONS: &str = "citations";
 /// Where blocks of the server's own tools are kept.
 const SERVER_TOOLS: &str = "server_tools";
 /// Blocks or citations kept of one answer.
@@ -93,9 +93,10 @@ fn read_input(piece: &str, index: Option<u64>, facts: &mut ResponseFacts) -> boo
         append(&mut tool.call.arguments, piece);
         return !piece.is_empty();
     }
-    if let Some(input) = server_input(facts) {
-        let said = input.as_str().unwrap_or_default();
-        *input = Value::String(format!("{said}{piece}"));
+    match server_input(facts) {
+        Some(Value::String(input)) => input.push_str(piece),
+        Some(input) => *input = Value::String(piece.to_owned()),
+        None => {}
     }
     false
 }
@@ -109,25 +110,35 @@ pub fn finish_block(index: Option<u64>, facts: &mut ResponseFacts) {
             "{}".clone_into(arguments);
         }
     }
-    if let Some(input) = server_input(facts)
-        && let Some(whole) = input.as_str().and_then(|text| serde_json::from_str(text).ok())
-    {
-        *input = whole;
+    if let Some(Value::String(input)) = server_input(facts) {
+        let text = std::mem::take(input);
+        let whole = serde_json::from_str(&text).ok();
+        if let Some(Value::Object(block)) = server_block(facts) {
+            // What is no JSON is not tried again.
+            let (key, value) = whole.map_or_else(|| ("partial_input", Value::String(text)), |value| ("input", value));
+            block.remove("input");
+            block.insert(key.to_owned(), value);
+        }
     }
+}
+
+/// The block of the server's tools that was begun last.
+fn server_block(facts: &mut ResponseFacts) -> Option<&mut Value> {
+    facts.extra.get_mut(SERVER_TOOLS)?.as_array_mut()?.last_mut()
 }
 
 /// The input of the server's call that was begun last.
 fn server_input(facts: &mut ResponseFacts) -> Option<&mut Value> {
-    facts.extra.get_mut(SERVER_TOOLS)?.as_array_mut()?.last_mut()?.get_mut("input")
+    server_block(facts)?.get_mut("input")
 }
 
 /// Adds to a list of what is kept aside.
-fn keep(facts: &mut ResponseFacts, key: &str, value: Value) {
+pub fn keep(facts: &mut ResponseFacts, key: &str, value: Value) {
+    if value.is_null() {
+        return;
+    }
     let list = facts.extra.entry(key).or_insert_with(|| Value::Array(Vec::new()));
-    if let Value::Array(list) = list
-        && list.len() < MAX_KEPT
-        && !value.is_null()
-    {
+    if let Some(list) = list.as_array_mut().filter(|list| list.len() < MAX_KEPT) {
         list.push(value);
     }
 }

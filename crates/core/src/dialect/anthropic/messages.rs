@@ -44,7 +44,12 @@ impl Dialect for AnthropicMessages {
         let index = body.get("index").count();
         let token = match body.get("type").str().unwrap_or(event.name) {
             "message_start" => {
-                self.read_response(body.get("message"), request, facts);
+                let message = body.get("message");
+                self.read_response(message, request, facts);
+                // The output counted so far is none that was measured: a stream that breaks off has no other.
+                if message.get("stop_reason").is_null() {
+                    (facts.usage.output, facts.usage.total) = (None, None);
+                }
                 false
             }
             "content_block_start" => answer::read_block(body.get("content_block"), index, facts),

@@ -2,7 +2,7 @@
 //!
 //! Source: <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html>.
 
-use super::super::anthropic::content::{Block, call, read_content, tool_result};
+use crate::dialect::anthropic::content::{Block, call, read_content, tool_result};
 use crate::dialect::media;
 use crate::json::Json;
 use crate::record::{Media, Part};

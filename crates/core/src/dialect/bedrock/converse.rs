@@ -6,8 +6,9 @@
 
 use serde_json::Value;
 
-use super::super::anthropic::content::{call, read_content, read_message};
 use super::{content, read_usage};
+use crate::dialect::anthropic::answer;
+use crate::dialect::anthropic::content::{call, read_content, read_message};
 use crate::dialect::facts::{RequestFacts, ResponseFacts, append};
 use crate::dialect::{Dialect, Event, openai};
 use crate::json::Json;
@@ -97,7 +98,9 @@ pub fn read_answer(body: &Json<'_>, facts: &mut ResponseFacts) {
                     for text in value.get("content").items() {
                         say_text(text, facts);
                     }
-                    facts.keep_extra("citations", value.get("citations").to_value());
+                    for citation in value.get("citations").items() {
+                        answer::keep(facts, answer::CITATIONS, citation.to_value());
+                    }
                 }
                 _ => {
                     say_text(block, facts);
@@ -167,6 +170,7 @@ fn read_delta(delta: &Json<'_>, index: Option<u64>, facts: &mut ResponseFacts) -
             !input.is_empty()
         });
     }
+    answer::keep(facts, answer::CITATIONS, delta.get("citation").to_value());
     if delta.get("reasoningContent").is_object() {
         return say_reasoning(delta.get("reasoningContent"), facts);
     }
@@ -199,5 +203,5 @@ fn begin_call(value: &Json<'_>, index: Option<u64>, facts: &mut ResponseFacts) -
 
 /// The block is complete: a call that said nothing has no arguments.
 fn finish_call(index: Option<u64>, facts: &mut ResponseFacts) {
-    super::super::anthropic::answer::finish_block(index, facts);
+    answer::finish_block(index, facts);
 }

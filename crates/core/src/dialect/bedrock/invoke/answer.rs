@@ -20,6 +20,7 @@ pub fn read(body: &Json<'_>, facts: &mut ResponseFacts) -> bool {
     read_vectors(body, facts);
     read_images(body, facts);
     read_usage(body, facts);
+    facts.keep_extra("billed_units", body.get("meta").get("billed_units").to_value());
     let response = body.get("response");
     if response.is_object() {
         // The end of a Command R stream repeats all of it; what was not said before is at most who said it.

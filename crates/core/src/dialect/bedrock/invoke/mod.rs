@@ -10,12 +10,12 @@
 mod answer;
 mod request;
 
-use super::super::anthropic::messages::AnthropicMessages;
-use super::super::openai::chat::OpenAiChat;
-use super::super::openai::completions::OpenAiCompletions;
 use super::{Counts, converse};
 use crate::capture::KeptHeaders;
+use crate::dialect::anthropic::messages::AnthropicMessages;
 use crate::dialect::facts::{RequestFacts, ResponseFacts};
+use crate::dialect::openai::chat::OpenAiChat;
+use crate::dialect::openai::completions::OpenAiCompletions;
 use crate::dialect::{Dialect, Event, media};
 use crate::json::{self, Json};
 

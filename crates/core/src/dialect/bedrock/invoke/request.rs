@@ -1,9 +1,9 @@
 //! What the makers' requests have in common, under names of their own.
 
-use super::super::super::anthropic::messages::AnthropicMessages;
-use super::super::super::openai::chat::OpenAiChat;
 use super::super::converse;
+use crate::dialect::anthropic::messages::AnthropicMessages;
 use crate::dialect::facts::RequestFacts;
+use crate::dialect::openai::chat::OpenAiChat;
 use crate::dialect::{Dialect, media, openai};
 use crate::json::Json;
 use crate::record::{Content, Message, Operation, Part};
@@ -173,7 +173,10 @@ fn said(role: &str, text: &Json<'_>) -> Option<Message> {
 /// Cohere's Command R: a message, and what was said before.
 fn read_cohere(body: &Json<'_>, facts: &mut RequestFacts) {
     let history = body.get("chat_history").items();
-    let turn = |turn: &Json<'_>| said(&turn.get("role").word()?.to_lowercase(), turn.get("message"));
+    let turn = |turn: &Json<'_>| {
+        let role = turn.get("role").word()?.to_lowercase();
+        said(if role == "chatbot" { "assistant" } else { &role }, turn.get("message"))
+    };
     let messages = &mut facts.request.messages;
     messages.extend(said("system", body.get("preamble")));
     messages.extend(history.iter().filter_map(turn));
