@@ -27,7 +27,7 @@ pub fn read_ending(body: &Json<'_>, facts: &mut ResponseFacts) {
     if let (Some(reason), Some(choice)) = (body.get("stop_reason").id(), facts.choice(0)) {
         choice.finish_reason = Some(reason);
     }
-    for key in ["stop_sequence", "stop_details", "container", "context_management"] {
+    for key in ["stop_sequence", "stop_details", "container", "context_management", "diagnostics"] {
         facts.keep_extra(key, body.get(key).to_value());
     }
     read_usage(body.get("usage"), facts);
@@ -155,7 +155,9 @@ pub fn read_usage(usage: &Json<'_>, facts: &mut ResponseFacts) {
     kept.output = count("output_tokens").or(kept.output);
     kept.cache_read = count("cache_read_input_tokens").or(kept.cache_read);
     kept.cache_write = count("cache_creation_input_tokens").or(kept.cache_write);
-    kept.reasoning = usage.get("output_tokens_details").get("thinking_tokens").count().or(kept.reasoning);
+    let details = usage.get("output_tokens_details");
+    let thinking = details.get("thinking_tokens").count().or_else(|| details.get("reasoning_tokens").count());
+    kept.reasoning = thinking.or(kept.reasoning);
     facts.count_with_cache(None);
     if let Some(tier) = usage.get("service_tier").word() {
         facts.service_tier = Some(tier);

@@ -9,13 +9,13 @@ use crate::record::Usage;
 /// Pictures kept of one answer.
 const MAX_IMAGES: usize = 64;
 
-/// Reads an answer, or adds a piece of one. True when it carried a generated token.
-pub fn read(body: &Json<'_>, facts: &mut ResponseFacts) -> bool {
+/// Reads an answer, `whole` or a piece of one. True when it carried a generated token.
+pub fn read(body: &Json<'_>, whole: bool, facts: &mut ResponseFacts) -> bool {
     for key in ["id", "response_id", "generation_id"] {
         keep_first(&mut facts.id, body.get(key).id());
     }
     keep_first(&mut facts.model, body.get("model").id());
-    let token = read_texts(body, facts);
+    let token = read_texts(body, whole, facts);
     read_calls(body.get("tool_calls"), facts);
     read_vectors(body, facts);
     read_images(body, facts);
@@ -55,7 +55,7 @@ const TEXT: [(&str, &str); 6] = [
     ("generated_text", "finish_reason"),
 ];
 
-fn read_texts(body: &Json<'_>, facts: &mut ResponseFacts) -> bool {
+fn read_texts(body: &Json<'_>, whole: bool, facts: &mut ResponseFacts) -> bool {
     let mut token = false;
     for (list, path, reason) in TEXTS {
         let items = if list.is_empty() { body.items() } else { body.get(list).items() };
@@ -65,8 +65,8 @@ fn read_texts(body: &Json<'_>, facts: &mut ResponseFacts) -> bool {
         }
     }
     let index = body.get("index").count().and_then(|index| usize::try_from(index).ok()).unwrap_or(0);
-    // Errors have a message as well, but end for no reason.
-    let is_text = |key: &str, reason: &str| key != "message" || !body.get(reason).is_null();
+    // Errors have a message as well, but end for no reason; in streams they are exceptions.
+    let is_text = |key: &str, reason: &str| key != "message" || !whole || !body.get(reason).is_null();
     let found = TEXT.iter().find(|(key, reason)| body.get(key).str().is_some() && is_text(key, reason));
     if let Some((key, reason)) = found {
         token |= say(body.get(key).str(), body.get(reason), index, facts);

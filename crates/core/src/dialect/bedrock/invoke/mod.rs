@@ -47,7 +47,7 @@ impl Dialect for BedrockInvoke {
             openai(body).read_response(body, request, facts);
             answer::read_stop_reasons(body, facts);
         } else {
-            answer::read(body, facts);
+            answer::read(body, true, facts);
         }
         read_extra(body, facts);
     }
@@ -93,7 +93,7 @@ fn read_chunk(event: &Event<'_>, request: &RequestFacts, facts: &mut ResponseFac
         answer::read_stop_reasons(body, facts);
     } else if body.get("type").str().is_some_and(|kind| kind != "completion") {
         AnthropicMessages.read_event(event, request, facts);
-    } else if answer::read(body, facts) {
+    } else if answer::read(body, false, facts) {
         facts.token_at(event.at);
     }
     read_extra(body, facts);
