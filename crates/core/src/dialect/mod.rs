@@ -20,6 +20,7 @@ mod openai;
 mod params;
 mod rerank;
 mod tgi;
+mod vertex;
 mod vllm;
 
 use crate::capture::KeptHeaders;
@@ -82,10 +83,11 @@ pub struct Event<'a> {
 }
 
 /// All endpoints, by family.
-pub(crate) const FAMILIES: [&[Endpoint]; 12] = [
+pub(crate) const FAMILIES: [&[Endpoint]; 13] = [
     openai::ENDPOINTS,
     anthropic::ENDPOINTS,
     google::ENDPOINTS,
+    vertex::ENDPOINTS,
     bedrock::ENDPOINTS,
     cohere::ENDPOINTS,
     rerank::ENDPOINTS,

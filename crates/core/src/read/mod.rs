@@ -104,6 +104,8 @@ fn read_request(
         if let Some(problem) = parsed.problem.filter(|_| body.whole()) {
             issues.push(format!("request: {problem}"));
         }
+        // Where several formats share a path, the model's name may tell which it is.
+        facts.request.model.clone_from(&exchange.detection.model);
         endpoint.dialect.read_request(&parsed.value, facts);
     }
     facts.request.stream |= endpoint.stream;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::facts::{ChoiceFacts, RequestFacts, ResponseFacts, append, keep_first};
 use super::{Dialect, Endpoint, media};
 use crate::json::Json;
-use crate::record::{Content, Message, Operation, Part, ToolCall, Usage};
+use crate::record::{Content, Message, Operation, Params, Part, ToolCall, Usage};
 
 /// Where they are found.
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -85,15 +85,20 @@ pub fn read_request(body: &Json<'_>, facts: &mut RequestFacts) {
     params.seed = body.get("seed").i64().or_else(|| body.get("random_seed").i64());
     params.n = body.get("n").i64();
     params.stop = stop(body.get("stop"));
-    for (key, value) in body.members() {
-        let cut = matches!(value, Json::Null | Json::CutString(_));
-        if !NOT_PARAMETERS.contains(&key.as_ref()) && !cut && params.other.len() < MAX_OTHER {
-            params.other.insert(key.to_string(), value.to_value());
-        }
-    }
+    keep_other(body, &NOT_PARAMETERS, params);
     facts.user = body.get("user").id();
     if let Value::Object(metadata) = body.get("metadata").to_value() {
         facts.metadata = metadata;
+    }
+}
+
+/// Keeps the members that are whole and not `known` as other parameters.
+pub fn keep_other(body: &Json<'_>, known: &[&str], params: &mut Params) {
+    for (key, value) in body.members() {
+        let cut = matches!(value, Json::Null | Json::CutString(_));
+        if !known.contains(&key.as_ref()) && !cut && params.other.len() < MAX_OTHER {
+            params.other.insert(key.to_string(), value.to_value());
+        }
     }
 }
 
