@@ -6,21 +6,40 @@
 mod chat;
 mod completions;
 mod embeddings;
+mod images;
+mod items;
+mod moderation;
+mod responses;
+mod sound;
+mod speech;
+mod transcription;
 
 use serde_json::Value;
 
 use super::facts::{ChoiceFacts, RequestFacts, ResponseFacts, append, keep_first};
 use super::{Dialect, Endpoint, media};
 use crate::json::Json;
-use crate::record::{Content, Message, Operation, Part, ToolCall, Usage};
+use crate::record::{CallError, Content, Media, Message, Operation, Part, ToolCall, Usage};
 
 /// Where they are found.
 pub const ENDPOINTS: &[Endpoint] = &[
+    openai("/responses", &responses::OpenAiResponses, Operation::Chat),
+    openai("/responses/compact", &responses::OpenAiResponses, Operation::Other),
+    openai("/responses/input_tokens", &responses::OpenAiResponses, Operation::CountTokens),
     openai("/chat/completions", &chat::OpenAiChat, Operation::Chat),
     // Mistral's agents.
     openai("/agents/completions", &chat::OpenAiChat, Operation::Chat),
+    // Writer calls it so; Cohere's first version has the same path.
+    Endpoint { only_at: Some("writer"), ..openai("/v1/chat", &chat::OpenAiChat, Operation::Chat) },
     openai("/completions", &completions::OpenAiCompletions, Operation::TextCompletion),
     openai("/embeddings", &embeddings::OpenAiEmbeddings, Operation::Embeddings),
+    openai("/moderations", &moderation::OpenAiModeration, Operation::Moderation),
+    openai("/images/generations", &images::OpenAiImages, Operation::ImageGeneration),
+    openai("/images/edits", &images::OpenAiImages, Operation::ImageGeneration),
+    openai("/images/variations", &images::OpenAiImages, Operation::ImageGeneration),
+    openai("/audio/transcriptions", &transcription::OpenAiTranscription, Operation::Transcription),
+    openai("/audio/translations", &transcription::OpenAiTranscription, Operation::Transcription),
+    openai("/audio/speech", &speech::OpenAiSpeech, Operation::Speech),
 ];
 
 /// An endpoint that Azure has as well, below a deployment.
@@ -40,7 +59,7 @@ pub fn azure_deployment(path: &str) -> Option<&str> {
 }
 
 /// Members of a request that are content, context or read elsewhere; all others are parameters.
-const NOT_PARAMETERS: [&str; 21] = [
+const NOT_PARAMETERS: [&str; 26] = [
     "model",
     "messages",
     "prompt",
@@ -62,6 +81,11 @@ const NOT_PARAMETERS: [&str; 21] = [
     "n",
     "prediction",
     "documents",
+    "file",
+    "image",
+    "images",
+    "image_prompt",
+    "mask",
 ];
 
 /// Stands for a prompt of token ids: their number, never the ids.
@@ -69,6 +93,12 @@ pub const TOKEN_IDS: &str = "token_ids";
 
 /// Other parameters kept of one request.
 const MAX_OTHER: usize = 64;
+
+/// Media that are kept of one answer.
+pub const MAX_MEDIA: usize = 128;
+
+/// Citations, server-side tools and the like that are kept of one answer.
+const MAX_KEPT: usize = 256;
 
 /// Reads what every request of the family has: model, parameters, user, metadata.
 pub fn read_request(body: &Json<'_>, facts: &mut RequestFacts) {
@@ -78,7 +108,8 @@ pub fn read_request(body: &Json<'_>, facts: &mut RequestFacts) {
     let params = &mut request.params;
     params.temperature = body.get("temperature").f64();
     params.top_p = body.get("top_p").f64();
-    params.max_tokens = body.get("max_tokens").i64().or_else(|| body.get("max_completion_tokens").i64());
+    let limits = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+    params.max_tokens = limits.iter().find_map(|limit| body.get(limit).i64());
     params.frequency_penalty = body.get("frequency_penalty").f64();
     params.presence_penalty = body.get("presence_penalty").f64();
     // Mistral calls it random_seed.
@@ -107,9 +138,26 @@ fn stop(value: &Json<'_>) -> Option<Vec<String>> {
     .filter(|stop| !stop.is_empty())
 }
 
+/// What a user says.
+pub fn user(content: Option<Content>) -> Message {
+    Message { role: "user".into(), content, ..Message::default() }
+}
+
+/// A file of a form, as [`crate::read`] describes it.
+pub fn form_file(file: &Json<'_>) -> Media {
+    let mime_type = file.get("mime_type").word().filter(|kind| kind != "application/octet-stream");
+    Media {
+        modality: media::modality(mime_type.as_deref().unwrap_or_default()).to_owned(),
+        mime_type,
+        bytes: file.get("bytes").count(),
+        sha256: file.get("sha256").word(),
+        ..Media::default()
+    }
+}
+
 /// Reads a prompt or an input as user messages: a string, a list of strings, or token ids.
 pub fn read_texts(value: &Json<'_>) -> Vec<Message> {
-    let user = |content| Message { role: "user".into(), content: Some(content), ..Message::default() };
+    let user = |content| user(Some(content));
     let text = |text: &str| user(Content::Text(text.to_owned()));
     let tokens = |count: usize| {
         let value = serde_json::json!({ TOKEN_IDS: count });
@@ -141,14 +189,15 @@ pub fn read_message(message: &Json<'_>) -> Message {
         role: message.get("role").word().unwrap_or_default(),
         content: content(message.get("content")),
         name: message.get("name").id(),
-        reasoning: reasoning(message).map(str::to_owned),
+        reasoning: reasoning(message),
         refusal: message.get("refusal").filled().map(str::to_owned),
         tool_calls: calls,
         tool_call_id: message.get("tool_call_id").id(),
     }
 }
 
-fn content(value: &Json<'_>) -> Option<Content> {
+/// Reads the content of a message: a text, a part, or a list of either.
+pub fn content(value: &Json<'_>) -> Option<Content> {
     match value {
         Json::Null => None,
         Json::String(text) | Json::CutString(text) => Some(Content::Text(text.to_string())),
@@ -157,30 +206,44 @@ fn content(value: &Json<'_>) -> Option<Content> {
     }
 }
 
-fn part(value: &Json<'_>) -> Part {
+/// Reads one part of a content. Chats and Responses name the same things differently; Mistral, Qwen and vLLM add
+/// addresses of documents, sounds and videos.
+pub fn part(value: &Json<'_>) -> Part {
     let text = |text: &str| Part::Text { text: text.to_owned() };
+    // `{"image_url": {"url": "..."}}` or `{"image_url": "..."}`
+    let address = |modality: &str, key: &str| {
+        let told = value.get(key);
+        let mut media = media::address(modality, if told.is_object() { told.get("url") } else { told });
+        media.file_id = value.get("file_id").id();
+        Part::Media(media)
+    };
     match (value, value.get("type").str()) {
         (Json::String(one) | Json::CutString(one), _) => text(one),
-        (_, Some("text" | "input_text" | "output_text")) => text(value.get("text").str().unwrap_or_default()),
-        (_, Some("image_url")) => {
-            let image = value.get("image_url");
-            let address = if image.is_object() { image.get("url") } else { image };
-            Part::Media(media::address("image", address))
+        (_, Some("text" | "input_text" | "output_text" | "summary_text" | "reasoning_text")) => {
+            text(value.get("text").str().unwrap_or_default())
         }
-        (_, Some("video_url")) => Part::Media(media::address("video", value.get("video_url").get("url"))),
-        (_, Some("input_audio")) => {
-            let audio = value.get("input_audio");
-            let mime_type = audio.get("format").filled().map(|format| format!("audio/{format}"));
-            Part::Media(media::inline("audio", mime_type.as_deref(), audio.get("data")))
-        }
-        (_, Some("file")) => {
-            let file = value.get("file");
-            let mut media = media::address("file", file.get("file_data"));
-            media.file_id = file.get("file_id").id();
-            Part::Media(media)
-        }
-        _ => Part::Other { value: value.to_value() },
+        (_, Some("refusal")) => text(value.get("refusal").str().unwrap_or_default()),
+        (_, Some("image_url" | "input_image" | "computer_screenshot")) => address("image", "image_url"),
+        (_, Some("video_url")) => address("video", "video_url"),
+        (_, Some("audio_url")) => address("audio", "audio_url"),
+        (_, Some("document_url")) => address("file", "document_url"),
+        (_, Some("input_audio")) => Part::Media(sound::input(value.get("input_audio"))),
+        (_, Some("file")) => Part::Media(file(value.get("file"))),
+        (_, Some("input_file")) => Part::Media(file(value)),
+        _ => Part::Other { value: items::lean(value) },
     }
+}
+
+/// A file: its content in base64 or as a `data:` address, its address elsewhere, or its id.
+fn file(value: &Json<'_>) -> Media {
+    let data = value.get("file_data");
+    let mut media = match data.str() {
+        Some(text) if !text.starts_with("data:") => media::inline("file", None, data),
+        Some(_) => media::address("file", data),
+        None => media::address("file", value.get("file_url")),
+    };
+    media.file_id = value.get("file_id").id();
+    media
 }
 
 /// A tool call in a message: `{id, type, function: {name, arguments}}`, or custom tools' `{id, custom: {name, input}}`.
@@ -198,7 +261,7 @@ fn function(value: &Json<'_>, id: Option<String>) -> ToolCall {
 }
 
 /// Arguments are JSON text; some servers send the object itself.
-fn arguments(value: &Json<'_>) -> Option<String> {
+pub fn arguments(value: &Json<'_>) -> Option<String> {
     match value {
         Json::Null => None,
         Json::String(text) | Json::CutString(text) => Some(text.to_string()),
@@ -206,8 +269,15 @@ fn arguments(value: &Json<'_>) -> Option<String> {
     }
 }
 
-fn reasoning<'s>(message: &'s Json<'_>) -> Option<&'s str> {
-    message.get("reasoning_content").filled().or_else(|| message.get("reasoning").filled())
+/// Reasoning in one of the members that servers keep it in; OpenRouter's list of details is read where there is nothing
+/// else.
+fn reasoning(message: &Json<'_>) -> Option<String> {
+    let told = ["reasoning_content", "reasoning"].iter().find_map(|key| message.get(key).filled());
+    told.map(str::to_owned).or_else(|| {
+        let details = message.get("reasoning_details").items().iter();
+        let texts: String = details.filter_map(|one| one.get("text").str().or(one.get("summary").str())).collect();
+        (!texts.is_empty()).then_some(texts)
+    })
 }
 
 /// Reads one message, `whole` or a stream's delta, into a choice. True when it carried a generated token.
@@ -243,7 +313,11 @@ pub fn read_answer(message: &Json<'_>, whole: bool, choice: &mut ChoiceFacts) ->
         _ => {}
     }
     if let Some(text) = reasoning(message) {
-        say(&mut choice.reasoning, text);
+        say(&mut choice.reasoning, &text);
+    }
+    // What an answer in sound says: its content is null.
+    if let Some(text) = message.get("audio").get("transcript").filled() {
+        say(&mut choice.text, text);
     }
     if let Some(text) = message.get("refusal").filled() {
         say(&mut choice.refusal, text);
@@ -277,6 +351,19 @@ fn merge(call: &mut ToolCall, piece: ToolCall) {
     }
 }
 
+/// What is kept of an answer as it is: Azure's filters, the sources of Perplexity and xAI, OpenRouter's upstream, the
+/// id of xAI's deferred answers, Cerebras' and Groq's times.
+const KEPT_OF_ANSWERS: [&str; 8] = [
+    "prompt_filter_results",
+    "citations",
+    "search_results",
+    "related_questions",
+    "provider",
+    "request_id",
+    "time_info",
+    "usage_breakdown",
+];
+
 /// Reads what every answer and every stream chunk has around its choices.
 pub fn read_envelope(body: &Json<'_>, facts: &mut ResponseFacts) {
     keep_first(&mut facts.id, body.get("id").id());
@@ -290,7 +377,7 @@ pub fn read_envelope(body: &Json<'_>, facts: &mut ResponseFacts) {
     if let Some(tier) = body.get("service_tier").word() {
         facts.service_tier = Some(tier);
     }
-    for key in ["prompt_filter_results", "citations", "provider"] {
+    for key in KEPT_OF_ANSWERS {
         keep_extra(facts, key, body.get(key));
     }
     // Members that only these servers send, be they null or not.
@@ -311,19 +398,45 @@ pub fn read_choice(choice: &Json<'_>, index: usize, facts: &mut ResponseFacts) {
     if let (Some(reason), Some(kept)) = (choice.get("finish_reason").id(), facts.choice(index)) {
         kept.finish_reason = Some(reason);
     }
-    let filter = choice.get("content_filter_results");
-    if index == 0 && !filter.members().is_empty() {
-        facts.extra.insert("content_filter_results".into(), filter.to_value());
+    if index == 0 {
+        for key in ["content_filter_results", "native_finish_reason"] {
+            keep_extra(facts, key, choice.get(key));
+        }
+    }
+    // OpenRouter tells what went wrong upstream where the choice is.
+    let error = choice.get("error");
+    if facts.error.is_none() && !error.members().is_empty() {
+        let message = error.get("message").filled().map(str::to_owned);
+        facts.error = Some(CallError { kind: error.get("code").id(), message });
     }
     // Moonshot puts the usage into the choice.
     read_usage(choice.get("usage"), facts);
 }
 
 /// Keeps a member that says something.
-fn keep_extra(facts: &mut ResponseFacts, key: &str, value: &Json<'_>) {
-    let says = value.count_items().is_some_and(|count| count > 0) || value.is_object() || value.filled().is_some();
+pub fn keep_extra(facts: &mut ResponseFacts, key: &str, value: &Json<'_>) {
+    let says = match value {
+        Json::Null | Json::Bool(_) => false,
+        Json::Number(_) | Json::Numbers(..) => true,
+        Json::String(text) | Json::CutString(text) => !text.is_empty(),
+        Json::Array(items) => !items.is_empty(),
+        Json::Object(members) => !members.is_empty(),
+    };
     if says {
-        facts.extra.insert(key.to_owned(), value.to_value());
+        facts.keep_extra(key, items::lean(value));
+    }
+}
+
+/// Keeps a list under a name of its own, behind what earlier pieces of a stream told.
+pub fn keep_list(facts: &mut ResponseFacts, key: &str, values: impl IntoIterator<Item = Value>) {
+    let mut values = values.into_iter().peekable();
+    if values.peek().is_none() {
+        return;
+    }
+    let slot = facts.extra.entry(key).or_insert_with(|| Value::Array(Vec::new()));
+    if let Value::Array(kept) = slot {
+        let room = MAX_KEPT.saturating_sub(kept.len());
+        kept.extend(values.take(room));
     }
 }
 
@@ -336,8 +449,11 @@ pub fn read_usage(usage: &Json<'_>, facts: &mut ResponseFacts) {
     let detail = |groups: &[&str], names: &[&str]| {
         groups.iter().find_map(|group| names.iter().find_map(|name| usage.get(group).get(name).count()))
     };
-    let prompt_details = ["prompt_tokens_details", "input_tokens_details"];
-    let completion_details = ["completion_tokens_details", "output_tokens_details"];
+    // Writer leaves out an s.
+    let prompt_details =
+        ["prompt_tokens_details", "input_tokens_details", "prompt_token_details", "input_token_details"];
+    let completion_details =
+        ["completion_tokens_details", "output_tokens_details", "completion_token_details", "output_token_details"];
     let input = first(&["prompt_tokens", "input_tokens"]);
     let mut output = first(&["completion_tokens", "output_tokens"]);
     let reasoning = detail(&completion_details, &["reasoning_tokens"]).or_else(|| first(&["reasoning_tokens"]));
@@ -348,6 +464,14 @@ pub fn read_usage(usage: &Json<'_>, facts: &mut ResponseFacts) {
         && total == input.saturating_add(completion).saturating_add(reasoning)
     {
         output = Some(completion + reasoning);
+    }
+    if input.is_none() && output.is_none() && reported_total.is_none() {
+        // An object of nulls takes nothing back.
+        return;
+    }
+    // What OpenRouter, Perplexity and xAI ask for it, in dollars or ticks of them.
+    for key in ["cost", "cost_in_usd_ticks", "num_sources_used", "num_search_queries", "search_context_size"] {
+        keep_extra(facts, key, usage.get(key));
     }
     facts.usage = Usage {
         input,
