@@ -230,7 +230,19 @@ pub fn part(value: &Json<'_>) -> Part {
         (_, Some("input_audio")) => Part::Media(sound::input(value.get("input_audio"))),
         (_, Some("file")) => Part::Media(file(value.get("file"))),
         (_, Some("input_file")) => Part::Media(file(value)),
+        // Inputs of Jina's and Voyage's embeddings.
+        (_, None) if value.get("text").filled().is_some() => text(value.get("text").str().unwrap_or_default()),
+        (_, None) if value.get("image").filled().is_some() => Part::Media(picture(value.get("image"))),
+        (_, Some("image_base64")) => Part::Media(picture(value.get("image_base64"))),
         _ => Part::Other { value: items::lean(value) },
+    }
+}
+
+/// A picture: its address, or its base64 by itself.
+fn picture(value: &Json<'_>) -> Media {
+    match value.str() {
+        Some(text) if !text.contains(':') => media::inline("image", images::signature(text), value),
+        _ => media::address("image", value),
     }
 }
 
