@@ -181,3 +181,32 @@ pub(crate) fn provider_by_headers(headers: &dyn Headers) -> Option<&'static str>
     ];
     TELLTALES.iter().find(|(name, _)| headers.get(name).is_some()).map(|(_, provider)| *provider)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_lower_case_and_told_once() {
+        for (position, (name, _)) in HOSTS.iter().enumerate() {
+            assert_eq!(*name, name.to_ascii_lowercase());
+            assert!(HOSTS.iter().skip(position + 1).all(|(other, _)| other != name), "{name}");
+        }
+    }
+
+    #[test]
+    fn hosts_in_the_field() {
+        for (host, provider) in [
+            ("runtime.sagemaker.eu-west-1.amazonaws.com", Some("sagemaker")),
+            ("us-south.ml.cloud.ibm.com", Some("watsonx")),
+            ("adb-1.2.azuredatabricks.net", Some("databricks")),
+            ("api.individual.githubcopilot.com", Some("copilot")),
+            ("abc.us-east-1.aws.endpoints.huggingface.cloud", Some("huggingface")),
+            ("europe-west4-aiplatform.googleapis.com", Some("vertex")),
+            ("gateway.ai.cloudflare.com", None),
+            ("s3.amazonaws.com", None),
+        ] {
+            assert_eq!(provider_by_host(host), provider, "{host}");
+        }
+    }
+}

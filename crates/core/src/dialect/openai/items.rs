@@ -37,7 +37,8 @@ pub fn message(item: &Json<'_>) -> Message {
 /// client's tools.
 pub fn read(item: &Json<'_>, index: Option<u64>, choice: &mut ChoiceFacts) {
     match item.get("type").str() {
-        Some("message") => {
+        // Compacted conversations repeat what the user said.
+        Some("message") if item.get("role").str() != Some("user") => {
             let content = item.get("content");
             if let Some(text) = content.str() {
                 append(&mut choice.text, text);

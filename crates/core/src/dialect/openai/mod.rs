@@ -23,14 +23,15 @@ use crate::record::{CallError, Content, Media, Message, Operation, Part, ToolCal
 
 /// Where they are found.
 pub const ENDPOINTS: &[Endpoint] = &[
-    openai("/responses", &responses::OpenAiResponses, Operation::Chat),
-    openai("/responses/compact", &responses::OpenAiResponses, Operation::Other),
-    openai("/responses/input_tokens", &responses::OpenAiResponses, Operation::CountTokens),
+    // The first is what a rule without a dialect stands for, where the path says nothing.
     openai("/chat/completions", &chat::OpenAiChat, Operation::Chat),
     // Mistral's agents.
     openai("/agents/completions", &chat::OpenAiChat, Operation::Chat),
     // Writer calls it so; Cohere's first version has the same path.
     Endpoint { only_at: Some("writer"), ..openai("/v1/chat", &chat::OpenAiChat, Operation::Chat) },
+    openai("/responses", &responses::OpenAiResponses, Operation::Chat),
+    openai("/responses/compact", &responses::OpenAiResponses, Operation::Other),
+    openai("/responses/input_tokens", &responses::OpenAiResponses, Operation::CountTokens),
     openai("/completions", &completions::OpenAiCompletions, Operation::TextCompletion),
     openai("/embeddings", &embeddings::OpenAiEmbeddings, Operation::Embeddings),
     openai("/moderations", &moderation::OpenAiModeration, Operation::Moderation),
@@ -47,9 +48,10 @@ const fn openai(suffix: &'static str, dialect: &'static dyn Dialect, operation: 
     Endpoint { model: deployment, ..Endpoint::new(suffix, dialect, operation) }
 }
 
-/// The deployment in Azure's `/openai/deployments/{deployment}/...`.
+/// The deployment in Azure's `/openai/deployments/{deployment}/...`, the model in OpenAI's old `/engines/{model}/...`.
 fn deployment(path: &str) -> Option<String> {
-    azure_deployment(path).map(str::to_owned)
+    let engine = || path.split_once("/v1/engines/")?.1.split('/').next().filter(|engine| !engine.is_empty());
+    azure_deployment(path).or_else(engine).map(str::to_owned)
 }
 
 /// See [`deployment`].
@@ -119,7 +121,7 @@ pub fn read_request(body: &Json<'_>, facts: &mut RequestFacts) {
     for (key, value) in body.members() {
         let cut = matches!(value, Json::Null | Json::CutString(_));
         if !NOT_PARAMETERS.contains(&key.as_ref()) && !cut && params.other.len() < MAX_OTHER {
-            params.other.insert(key.to_string(), value.to_value());
+            params.other.insert(key.to_string(), items::lean(value));
         }
     }
     facts.user = body.get("user").id();
@@ -151,6 +153,7 @@ pub fn form_file(file: &Json<'_>) -> Media {
         mime_type,
         bytes: file.get("bytes").count(),
         sha256: file.get("sha256").word(),
+        content: file.get("content").filled().map(str::to_owned),
         ..Media::default()
     }
 }
@@ -314,6 +317,13 @@ pub fn read_answer(message: &Json<'_>, whole: bool, choice: &mut ChoiceFacts) ->
                         }
                     },
                     Some("refusal") => say(&mut choice.refusal, part.get("refusal").str().unwrap_or_default()),
+                    // Databricks: {"type": "reasoning", "summary": [{"type": "summary_text", "text": "..."}]}
+                    Some("reasoning") => {
+                        let summary = part.get("summary").items().iter();
+                        for text in summary.filter_map(|item| item.get("text").str()) {
+                            say(&mut choice.reasoning, text);
+                        }
+                    }
                     _ => {
                         if let Some(text) = part.get("text").str() {
                             say(&mut choice.text, text);
@@ -339,6 +349,11 @@ pub fn read_answer(message: &Json<'_>, whole: bool, choice: &mut ChoiceFacts) ->
         let read = tool_call(piece);
         // Whole calls stand one after another, with or without an id; pieces say which call they continue.
         let index = if whole { Some(position as u64) } else { piece.get("index").count() };
+        // A name where neither index nor id tell begins another call, once the last one has arguments.
+        let unmarked = index.is_none() && read.id.is_none() && read.name.is_some();
+        let known = choice.tool_calls.len();
+        let begun = choice.tool_calls.last().is_some_and(|tool| tool.call.arguments.is_some());
+        let index = if unmarked && begun { Some(known as u64) } else { index };
         if let Some(tool) = choice.tool(index, read.id.as_deref()) {
             merge(&mut tool.call, read);
         }
@@ -419,7 +434,7 @@ pub fn read_choice(choice: &Json<'_>, index: usize, facts: &mut ResponseFacts) {
     let error = choice.get("error");
     if facts.error.is_none() && !error.members().is_empty() {
         let message = error.get("message").filled().map(str::to_owned);
-        facts.error = Some(CallError { kind: error.get("code").id(), message });
+        facts.error = Some(CallError { kind: error.get("code").word(), message });
     }
     // Moonshot puts the usage into the choice.
     read_usage(choice.get("usage"), facts);

@@ -78,7 +78,10 @@ impl Dialect for OpenAiResponses {
         let response = body.get("response");
         match kind {
             "response.created" | "response.queued" | "response.in_progress" => read_response(response, facts),
-            "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled"
+            "response.completed"
+            | "response.incomplete"
+            | "response.failed"
+            | "response.cancelled"
             | "response.done" => {
                 read_response(response, facts);
                 read_end(response, kind.strip_prefix("response."), facts);
