@@ -4,9 +4,10 @@ use crate::capture::Headers;
 
 /// Hosts of known providers: exact names, or suffixes that begin with a dot or a hyphen. Proxies that pass calls on to
 /// whom the path names, such as Cloudflare's AI gateway, are not among them: what answers tells.
-const HOSTS: [(&str, &str); 113] = [
+const HOSTS: [(&str, &str); 114] = [
     ("api.openai.com", "openai"),
     (".api.openai.com", "openai"),
+    ("chatgpt.com", "openai"),
     (".openai.azure.com", "azure"),
     (".openai.azure.us", "azure"),
     (".cognitiveservices.azure.com", "azure"),

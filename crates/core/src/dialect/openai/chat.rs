@@ -1,6 +1,6 @@
 //! OpenAI chat completions: `POST .../chat/completions`, and everything that speaks it.
 
-use crate::dialect::facts::{RequestFacts, ResponseFacts, append};
+use crate::dialect::facts::{ChoiceFacts, RequestFacts, ResponseFacts, append};
 use crate::dialect::openai::{items, sound};
 use crate::dialect::{Dialect, Event, media, openai};
 use crate::json::Json;
@@ -41,7 +41,12 @@ impl Dialect for OpenAiChat {
             let index = index(choice, position);
             // A few servers send `message` where `delta` belongs; those that send both repeat themselves in it.
             let delta = choice.get("delta");
-            let delta = if delta.is_null() { choice.get("message") } else { delta };
+            let message = choice.get("message");
+            let object = event.body.get("object").str().unwrap_or_default();
+            if delta.is_null() && (object == "chat.completion" || object.ends_with(".done")) {
+                repeat(message, facts.choice(index));
+            }
+            let delta = if delta.is_null() { message } else { delta };
             let mut token = facts.choice(index).is_some_and(|kept| openai::read_answer(delta, false, kept));
             // Together's older models complete where they should chat.
             if let (true, Some(text), Some(kept)) = (delta.is_null(), choice.get("text").str(), facts.choice(index)) {
@@ -54,6 +59,15 @@ impl Dialect for OpenAiChat {
             }
             openai::read_choice(choice, index, facts);
         }
+    }
+}
+
+/// Forgets what a stream has said where a whole message says it again, as Perplexity's last event does.
+fn repeat(message: &Json<'_>, choice: Option<&mut ChoiceFacts>) {
+    let Some(choice) = choice else { return };
+    let content = message.get("content").str().unwrap_or_default();
+    if choice.text.as_ref().is_some_and(|text| content.starts_with(text)) {
+        choice.text = None;
     }
 }
 
