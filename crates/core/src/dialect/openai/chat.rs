@@ -20,7 +20,7 @@ impl Dialect for OpenAiChat {
         facts.request.messages = messages.items().iter().map(openai::read_message).collect();
         facts.request.message_count = messages.count_items().map(|count| count as u64);
         let tools = [body.get("tools"), body.get("functions")];
-        facts.request.tools = tools.iter().flat_map(|tools| tools.items()).map(Json::to_value).collect();
+        facts.request.tools = tools.iter().flat_map(|tools| tools.items()).map(items::tool).collect();
     }
 
     fn read_response(&self, body: &Json<'_>, request: &RequestFacts, facts: &mut ResponseFacts) {

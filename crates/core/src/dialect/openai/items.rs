@@ -99,20 +99,35 @@ fn reasoning(item: &Json<'_>) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join("\n\n"))
 }
 
+/// A tool as sent, but for the secrets that open an MCP server.
+pub fn tool(tool: &Json<'_>) -> Value {
+    let mut value = tool.to_value();
+    if let Some(members) = value.as_object_mut() {
+        for secret in ["authorization", "headers"] {
+            members.remove(secret);
+        }
+    }
+    value
+}
+
 /// A copy without what nobody can read: encrypted content is left out, base64 becomes its type, size and hash.
 pub fn lean(value: &Json<'_>) -> Value {
     match value {
         Json::String(text) if is_bulk(text) => {
-            let media = match text.starts_with("data:") {
+            let mut media = match text.starts_with("data:") {
                 true => media::address("file", value),
                 false => media::inline("file", None, value),
             };
+            media.content = None;
             serde_json::to_value(media).unwrap_or_default()
         }
         Json::CutString(text) if is_bulk(text) => Value::Null,
         Json::Array(items) => items.iter().map(lean).collect(),
         Json::Object(members) => {
-            let readable = members.iter().filter(|(key, _)| key != "encrypted_content");
+            // What forms tell of a file has content beside its hash.
+            let is_file = !value.get("sha256").is_null();
+            let readable =
+                members.iter().filter(|(key, _)| key != "encrypted_content" && !(is_file && key == "content"));
             Value::Object(readable.map(|(key, value)| (key.to_string(), lean(value))).collect::<Map<_, _>>())
         }
         other => other.to_value(),
@@ -122,4 +137,30 @@ pub fn lean(value: &Json<'_>) -> Value {
 fn is_bulk(text: &str) -> bool {
     let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=');
     text.len() >= MIN_BASE64 && (text.starts_with("data:") || text.bytes().all(letters))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::parse;
+
+    #[test]
+    fn a_lean_copy_has_no_bulk() {
+        let base64 = "QUJD".repeat(300);
+        let body = format!(
+            r#"{{"a":"{base64}","b":{{"url":"data:image/png;base64,{base64}"}},"encrypted_content":"x","c":[1,"words"]}}"#
+        );
+        let copy = lean(&parse(&body).value);
+        assert_eq!(copy.pointer("/a/bytes"), Some(&900.into()));
+        assert_eq!(copy.pointer("/b/url/mime_type"), Some(&"image/png".into()));
+        assert_eq!(copy.pointer("/a/content").or(copy.get("encrypted_content")), None);
+        assert_eq!(copy.get("c"), Some(&serde_json::json!([1, "words"])));
+    }
+
+    #[test]
+    fn a_cut_item_claims_no_more_than_it_says() {
+        let cut = parse(r#"{"type":"function_call","call_id":"c1","name":"f","arguments":"{\"a\":"#).value;
+        let call = message(&cut).tool_calls.pop().unwrap_or_default();
+        assert_eq!((call.id.as_deref(), call.arguments.as_deref()), (Some("c1"), Some("{\"a\":")));
+    }
 }

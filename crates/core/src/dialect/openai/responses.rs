@@ -54,7 +54,7 @@ impl Dialect for OpenAiResponses {
             other => messages.extend(openai::read_texts(other)),
         }
         request.messages = messages;
-        request.tools = body.get("tools").items().iter().map(tool).collect();
+        request.tools = body.get("tools").items().iter().map(items::tool).collect();
         request.params.other.remove("instructions");
         // A stored prompt: its id, version and variables.
         let prompt = body.get("prompt");
@@ -103,17 +103,6 @@ impl Dialect for OpenAiResponses {
             }
         }
     }
-}
-
-/// A tool as sent, but for the secrets that open an MCP server.
-fn tool(tool: &Json<'_>) -> Value {
-    let mut value = tool.to_value();
-    if let Some(members) = value.as_object_mut() {
-        for secret in ["authorization", "headers"] {
-            members.remove(secret);
-        }
-    }
-    value
 }
 
 /// Reads what a response says about itself, finished or not.

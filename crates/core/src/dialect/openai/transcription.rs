@@ -4,6 +4,7 @@
 //! Source: <https://platform.openai.com/docs/api-reference/audio>.
 
 use crate::dialect::facts::{RequestFacts, ResponseFacts, append};
+use crate::dialect::openai::items;
 use crate::dialect::{Dialect, Event, media, openai};
 use crate::json::Json;
 use crate::record::{Content, Media, Part};
@@ -40,6 +41,7 @@ impl Dialect for OpenAiTranscription {
         for key in ["language", "duration", "task"] {
             openai::keep_extra(facts, key, body.get(key));
         }
+        keep_segments(body.get("segments").items(), facts);
     }
 
     fn read_event(&self, event: &Event<'_>, request: &RequestFacts, facts: &mut ResponseFacts) {
@@ -50,8 +52,8 @@ impl Dialect for OpenAiTranscription {
                     facts.token_at(event.at);
                 }
             }
-            // A piece with its speaker and times; the deltas say its text as well.
-            "transcript.text.segment" => {}
+            // The deltas say its text as well.
+            "transcript.text.segment" => keep_segments([event.body], facts),
             // The whole text, with the usage.
             _ => self.read_response(event.body, request, facts),
         }
@@ -74,6 +76,12 @@ fn sound(body: &Json<'_>) -> Option<Media> {
     }
     let address = ["url", "file_url", "file"].into_iter().map(|key| body.get(key)).find(|told| told.filled().is_some());
     address.map(|address| media::address("audio", address))
+}
+
+/// Keeps who said what; segments without a speaker say no more than the text.
+fn keep_segments<'j>(segments: impl IntoIterator<Item = &'j Json<'j>>, facts: &mut ResponseFacts) {
+    let spoken = segments.into_iter().filter(|segment| segment.get("speaker").filled().is_some());
+    openai::keep_list(facts, "segments", spoken.map(items::lean));
 }
 
 /// Models that bill by time tell seconds instead of tokens.
