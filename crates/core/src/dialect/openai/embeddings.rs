@@ -32,7 +32,7 @@ impl Dialect for OpenAiEmbeddings {
 }
 
 /// Length of a whole vector: a list of numbers, or base64 of little-endian 32-bit floats (`encoding_format: base64`).
-fn dims(vector: &Json<'_>) -> Option<u64> {
+pub fn dims(vector: &Json<'_>) -> Option<u64> {
     match vector {
         Json::String(base64) => Some(base64.trim_end_matches('=').len() as u64 * 3 / 4 / 4),
         other => other.count_items().map(|count| count as u64),

@@ -5,14 +5,14 @@
 
 mod chat;
 mod completions;
-mod embeddings;
+pub mod embeddings;
 
 use serde_json::Value;
 
 use super::facts::{ChoiceFacts, RequestFacts, ResponseFacts, append, keep_first};
 use super::{Dialect, Endpoint, media};
 use crate::json::Json;
-use crate::record::{Content, Message, Operation, Part, ToolCall, Usage};
+use crate::record::{Content, Message, Operation, Params, Part, ToolCall, Usage};
 
 /// Where they are found.
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -72,6 +72,11 @@ const MAX_OTHER: usize = 64;
 
 /// Reads what every request of the family has: model, parameters, user, metadata.
 pub fn read_request(body: &Json<'_>, facts: &mut RequestFacts) {
+    read_request_but(body, &[], facts);
+}
+
+/// Reads what every request has, but for members that are no parameters in a format of its own.
+pub fn read_request_but(body: &Json<'_>, not_parameters: &[&str], facts: &mut RequestFacts) {
     let request = &mut facts.request;
     request.model = body.get("model").id();
     request.stream = body.get("stream").bool().unwrap_or(false);
@@ -85,20 +90,26 @@ pub fn read_request(body: &Json<'_>, facts: &mut RequestFacts) {
     params.seed = body.get("seed").i64().or_else(|| body.get("random_seed").i64());
     params.n = body.get("n").i64();
     params.stop = stop(body.get("stop"));
-    for (key, value) in body.members() {
-        let cut = matches!(value, Json::Null | Json::CutString(_));
-        if !NOT_PARAMETERS.contains(&key.as_ref()) && !cut && params.other.len() < MAX_OTHER {
-            params.other.insert(key.to_string(), value.to_value());
-        }
-    }
+    other_params(body, &[&NOT_PARAMETERS, not_parameters], params);
     facts.user = body.get("user").id();
     if let Value::Object(metadata) = body.get("metadata").to_value() {
         facts.metadata = metadata;
     }
 }
 
+/// Keeps all members as parameters but those that are something else.
+pub fn other_params(body: &Json<'_>, but: &[&[&str]], params: &mut Params) {
+    for (key, value) in body.members() {
+        let known = but.iter().any(|names| names.contains(&key.as_ref()));
+        let cut = matches!(value, Json::Null | Json::CutString(_));
+        if !known && !cut && params.other.len() < MAX_OTHER {
+            params.other.insert(key.to_string(), value.to_value());
+        }
+    }
+}
+
 /// Stop sequences: a string or a list of strings.
-fn stop(value: &Json<'_>) -> Option<Vec<String>> {
+pub fn stop(value: &Json<'_>) -> Option<Vec<String>> {
     match value {
         Json::String(text) => Some(vec![text.to_string()]),
         Json::Array(items) => Some(items.iter().filter_map(|item| item.str().map(str::to_owned)).collect()),
@@ -148,7 +159,8 @@ pub fn read_message(message: &Json<'_>) -> Message {
     }
 }
 
-fn content(value: &Json<'_>) -> Option<Content> {
+/// The content of a message: a text, or parts.
+pub fn content(value: &Json<'_>) -> Option<Content> {
     match value {
         Json::Null => None,
         Json::String(text) | Json::CutString(text) => Some(Content::Text(text.to_string())),
@@ -184,7 +196,7 @@ fn part(value: &Json<'_>) -> Part {
 }
 
 /// A tool call in a message: `{id, type, function: {name, arguments}}`, or custom tools' `{id, custom: {name, input}}`.
-fn tool_call(value: &Json<'_>) -> ToolCall {
+pub fn tool_call(value: &Json<'_>) -> ToolCall {
     let id = value.get("id").id();
     let custom = value.get("custom");
     if custom.is_object() {
@@ -198,7 +210,7 @@ fn function(value: &Json<'_>, id: Option<String>) -> ToolCall {
 }
 
 /// Arguments are JSON text; some servers send the object itself.
-fn arguments(value: &Json<'_>) -> Option<String> {
+pub fn arguments(value: &Json<'_>) -> Option<String> {
     match value {
         Json::Null => None,
         Json::String(text) | Json::CutString(text) => Some(text.to_string()),
@@ -269,7 +281,7 @@ pub fn read_answer(message: &Json<'_>, whole: bool, choice: &mut ChoiceFacts) ->
 }
 
 /// Adds a piece of a tool call: id and name come once, arguments in pieces.
-fn merge(call: &mut ToolCall, piece: ToolCall) {
+pub fn merge(call: &mut ToolCall, piece: ToolCall) {
     keep_first(&mut call.id, piece.id);
     keep_first(&mut call.name, piece.name);
     if let Some(arguments) = piece.arguments {
@@ -320,7 +332,7 @@ pub fn read_choice(choice: &Json<'_>, index: usize, facts: &mut ResponseFacts) {
 }
 
 /// Keeps a member that says something.
-fn keep_extra(facts: &mut ResponseFacts, key: &str, value: &Json<'_>) {
+pub fn keep_extra(facts: &mut ResponseFacts, key: &str, value: &Json<'_>) {
     let says = value.count_items().is_some_and(|count| count > 0) || value.is_object() || value.filled().is_some();
     if says {
         facts.extra.insert(key.to_owned(), value.to_value());
