@@ -63,7 +63,11 @@ impl Dialect for CohereChatV1 {
     }
 
     fn read_usage(&self, usage: &Json<'_>, facts: &mut ResponseFacts) {
-        cohere::read_usage(usage, facts);
+        cohere::read_meta(usage, facts);
+    }
+
+    fn tail_names(&self) -> [&'static str; 2] {
+        ["meta", "model"]
     }
 }
 

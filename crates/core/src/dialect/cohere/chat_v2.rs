@@ -73,7 +73,7 @@ impl Dialect for CohereChatV2 {
     }
 
     fn read_usage(&self, usage: &Json<'_>, facts: &mut ResponseFacts) {
-        cohere::read_usage(usage, facts);
+        cohere::read_meta(usage, facts);
     }
 }
 

@@ -56,6 +56,10 @@ impl Dialect for CohereEmbed {
     }
 
     fn read_usage(&self, usage: &Json<'_>, facts: &mut ResponseFacts) {
-        cohere::read_usage(usage, facts);
+        cohere::read_meta(usage, facts);
+    }
+
+    fn tail_names(&self) -> [&'static str; 2] {
+        ["meta", "model"]
     }
 }

@@ -9,6 +9,10 @@ use crate::dialect::{Dialect, Event, cohere, openai};
 use crate::json::Json;
 use crate::record::CallError;
 
+/// Members of vLLM's requests that Cohere does not know.
+const VLLM_MEMBERS: [&str; 9] =
+    ["n", "top_p", "top_k", "min_p", "stop", "stop_token_ids", "ignore_eos", "best_of", "use_beam_search"];
+
 /// See the module.
 #[derive(Debug)]
 pub struct CohereGenerate;
@@ -18,10 +22,10 @@ impl Dialect for CohereGenerate {
         "cohere_generate"
     }
 
-    /// vLLM's `/generate` has a prompt as well, but names no model.
+    /// vLLM's `/generate` has a prompt as well, and other names for what goes with it.
     fn accepts(&self, request: &Json<'_>) -> bool {
-        let named = ["model", "num_generations", "return_likelihoods"].iter().any(|key| !request.get(key).is_null());
-        named && request.get("prompt").str().is_some()
+        let foreign = VLLM_MEMBERS.iter().any(|key| !request.get(key).is_null());
+        !foreign && request.get("prompt").str().is_some()
     }
 
     fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
@@ -56,7 +60,11 @@ impl Dialect for CohereGenerate {
     }
 
     fn read_usage(&self, usage: &Json<'_>, facts: &mut ResponseFacts) {
-        cohere::read_usage(usage, facts);
+        cohere::read_meta(usage, facts);
+    }
+
+    fn tail_names(&self) -> [&'static str; 2] {
+        ["meta", "model"]
     }
 }
 

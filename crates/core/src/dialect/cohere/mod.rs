@@ -79,8 +79,3 @@ fn counts(value: &Json<'_>) -> Option<Usage> {
     let total = input.and_then(|input| input.checked_add(output?));
     (input.is_some() || output.is_some()).then(|| Usage { input, output, total, ..Usage::default() })
 }
-
-/// Reads `billed_units`, or whatever else was found under the name of usage.
-pub fn read_usage(usage: &Json<'_>, facts: &mut ResponseFacts) {
-    read_meta(usage, facts);
-}

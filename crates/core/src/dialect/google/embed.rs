@@ -28,7 +28,7 @@ impl Dialect for GeminiEmbed {
         // All requests of a batch are for the same model; they hardly differ in the rest.
         if let Some(first) = requests.first() {
             request.model = body_model(first);
-            openai::other_params(first, &[&NOT_PARAMETERS], &mut request.params);
+            openai::keep_other(first, &NOT_PARAMETERS, &mut request.params);
         }
     }
 
@@ -42,6 +42,10 @@ impl Dialect for GeminiEmbed {
             facts.embedding_dims = many.items().first().and_then(dims);
         }
         generate::read_usage(body.get("usageMetadata"), facts);
+    }
+
+    fn tail_names(&self) -> [&'static str; 2] {
+        ["usageMetadata", "modelVersion"]
     }
 
     fn read_usage(&self, usage: &Json<'_>, facts: &mut ResponseFacts) {

@@ -67,6 +67,10 @@ impl Dialect for GeminiGenerate {
         }
     }
 
+    fn tail_names(&self) -> [&'static str; 2] {
+        ["usageMetadata", "modelVersion"]
+    }
+
     fn read_usage(&self, usage: &Json<'_>, facts: &mut ResponseFacts) {
         read_usage(usage, facts);
     }
@@ -87,7 +91,7 @@ pub fn read_generation(body: &Json<'_>, facts: &mut RequestFacts) {
     content::read_content(either(body, "systemInstruction", "system_instruction"), "system", &mut request.messages);
     content::read_contents(body.get("contents"), &mut request.messages);
     read_config(either(body, "generationConfig", "generation_config"), &mut request.params);
-    openai::other_params(body, &[&NOT_PARAMETERS], &mut request.params);
+    openai::keep_other(body, &NOT_PARAMETERS, &mut request.params);
     request.tools = match body.get("tools") {
         tool @ Json::Object(_) => vec![tool.to_value()],
         tools => tools.items().iter().map(Json::to_value).collect(),

@@ -12,7 +12,8 @@ use crate::json::Json;
 use crate::record::{Content, Media, Message, Part, ToolCall};
 
 /// Members of a request that are no parameters.
-const NOT_PARAMETERS: [&str; 6] = ["model", "input", "system_instruction", "generation_config", "tools", "stream"];
+const NOT_PARAMETERS: [&str; 7] =
+    ["model", "agent", "input", "system_instruction", "generation_config", "tools", "stream"];
 
 /// See the module.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Dialect for GeminiInteractions {
         request.message_count = super::content::count(input);
         request.tools = body.get("tools").items().iter().map(Json::to_value).collect();
         read_config(body.get("generation_config"), &mut request.params);
-        openai::other_params(body, &[&NOT_PARAMETERS], &mut request.params);
+        openai::keep_other(body, &NOT_PARAMETERS, &mut request.params);
     }
 
     fn read_response(&self, body: &Json<'_>, _: &RequestFacts, facts: &mut ResponseFacts) {

@@ -10,6 +10,8 @@ mod generate;
 mod interactions;
 mod predict;
 
+use percent_encoding::percent_decode_str;
+
 use super::{Dialect, Endpoint};
 use crate::json::Json;
 use crate::record::{Operation, Params, Usage};
@@ -50,7 +52,7 @@ fn model(path: &str) -> Option<String> {
     let (before, last) = path.rsplit_once('/')?;
     let (model, _) = last.rsplit_once(':')?;
     let named = ["/models", "/tunedModels", "/endpoints"].iter().any(|parent| before.ends_with(parent));
-    (named && !model.is_empty()).then(|| model.to_owned())
+    (named && !model.is_empty()).then(|| percent_decode_str(model).decode_utf8_lossy().into_owned())
 }
 
 /// The model that a body names, without the collection it stands in.
@@ -93,7 +95,7 @@ fn read_config(config: &Json<'_>, params: &mut Params) {
     params.seed = config.get("seed").i64();
     params.presence_penalty = either(config, "presencePenalty", "presence_penalty").f64();
     params.frequency_penalty = either(config, "frequencyPenalty", "frequency_penalty").f64();
-    super::openai::other_params(config, &[&NAMED], params);
+    super::openai::keep_other(config, &NAMED, params);
 }
 
 /// What the two shapes of usage have in common: the prompts of tools come beside the prompt, thoughts beside the answer.
@@ -124,6 +126,7 @@ mod tests {
             ("/v1beta/tunedModels/mine-1:generateContent", Some("mine-1")),
             ("/v1/projects/p/locations/l/publishers/google/models/m:predict", Some("m")),
             ("/v1/projects/p/locations/l/endpoints/123:generateContent", Some("123")),
+            ("/v1/projects/p/locations/l/publishers/google/models/m%40001:predict", Some("m@001")),
             ("/v1internal:generateContent", None),
             ("/v1beta/interactions", None),
             ("/v1beta/models/:generateContent", None),

@@ -90,19 +90,18 @@ pub fn read_request_but(body: &Json<'_>, not_parameters: &[&str], facts: &mut Re
     params.seed = body.get("seed").i64().or_else(|| body.get("random_seed").i64());
     params.n = body.get("n").i64();
     params.stop = stop(body.get("stop"));
-    other_params(body, &[&NOT_PARAMETERS, not_parameters], params);
+    keep_other(body, &[&NOT_PARAMETERS, not_parameters].concat(), params);
     facts.user = body.get("user").id();
     if let Value::Object(metadata) = body.get("metadata").to_value() {
         facts.metadata = metadata;
     }
 }
 
-/// Keeps all members as parameters but those that are something else.
-pub fn other_params(body: &Json<'_>, but: &[&[&str]], params: &mut Params) {
+/// Keeps the members that are whole and not `known` as other parameters.
+pub fn keep_other(body: &Json<'_>, known: &[&str], params: &mut Params) {
     for (key, value) in body.members() {
-        let known = but.iter().any(|names| names.contains(&key.as_ref()));
         let cut = matches!(value, Json::Null | Json::CutString(_));
-        if !known && !cut && params.other.len() < MAX_OTHER {
+        if !known.contains(&key.as_ref()) && !cut && params.other.len() < MAX_OTHER {
             params.other.insert(key.to_string(), value.to_value());
         }
     }

@@ -58,6 +58,8 @@ impl Dialect for Rerank {
         openai::read_usage(body.get("usage"), facts);
         if meta.get("api_version").is_object() {
             facts.provider = Some("cohere");
+        } else if facts.id.as_deref().is_some_and(|id| id.starts_with("rerank-")) {
+            facts.provider = Some("vllm");
         }
         // The format is many's, but not OpenAI's.
         facts.provider.get_or_insert("custom_provider");
