@@ -15,16 +15,17 @@ use crate::record::{Operation, Usage};
 
 /// Where they are found. The paths are common ones: elsewhere than at Cohere's, the body has to look the part.
 pub const ENDPOINTS: &[Endpoint] = &[
+    // Older clients name no version.
+    at_home("/chat", &chat_v1::CohereChatV1, Operation::Chat),
     at_home("/v1/chat", &chat_v1::CohereChatV1, Operation::Chat),
     elsewhere("/v1/chat", &chat_v1::CohereChatV1, Operation::Chat),
     at_home("/v2/chat", &chat_v2::CohereChatV2, Operation::Chat),
     elsewhere("/v2/chat", &chat_v2::CohereChatV2, Operation::Chat),
     // The ends are the shorter ones that others have as well: the body decides between them.
-    Endpoint { within: "/v1/", ..at_home("/generate", &generate::CohereGenerate, Operation::TextCompletion) },
+    at_home("/generate", &generate::CohereGenerate, Operation::TextCompletion),
     Endpoint { within: "/v1/", ..elsewhere("/generate", &generate::CohereGenerate, Operation::TextCompletion) },
-    Endpoint { within: "/v1/", ..at_home("/embed", &embed::CohereEmbed, Operation::Embeddings) },
+    at_home("/embed", &embed::CohereEmbed, Operation::Embeddings),
     Endpoint { within: "/v1/", ..elsewhere("/embed", &embed::CohereEmbed, Operation::Embeddings) },
-    Endpoint { within: "/v2/", ..at_home("/embed", &embed::CohereEmbed, Operation::Embeddings) },
     Endpoint { within: "/v2/", ..elsewhere("/embed", &embed::CohereEmbed, Operation::Embeddings) },
 ];
 

@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{body_model, content, either, read_config, usage};
+use super::{body_model, content, either, keep_media, read_config, usage};
 use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first};
 use crate::dialect::{ChoiceFacts, Dialect, Event, openai};
 use crate::json::Json;
@@ -113,7 +113,7 @@ fn read(body: &Json<'_>, facts: &mut ResponseFacts) -> bool {
             if let Some(media) = content::read_media(part) {
                 // Drafts of pictures are thoughts.
                 if !content::is_thought(part) {
-                    facts.media.push(media);
+                    keep_media(facts, media);
                 }
                 token = true;
             } else if let Some(choice) = facts.choice(index) {

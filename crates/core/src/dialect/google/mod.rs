@@ -12,9 +12,10 @@ mod predict;
 
 use percent_encoding::percent_decode_str;
 
+use super::facts::ResponseFacts;
 use super::{Dialect, Endpoint};
 use crate::json::Json;
-use crate::record::{Operation, Params, Usage};
+use crate::record::{Media, Operation, Params, Usage};
 
 /// Where they are found. Of two that share their end, Vertex is the one that names a location.
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -96,6 +97,15 @@ fn read_config(config: &Json<'_>, params: &mut Params) {
     params.presence_penalty = either(config, "presencePenalty", "presence_penalty").f64();
     params.frequency_penalty = either(config, "frequencyPenalty", "frequency_penalty").f64();
     super::openai::keep_other(config, &NAMED, params);
+}
+
+/// Media that are kept of one answer.
+const MAX_MEDIA: usize = 128;
+
+fn keep_media(facts: &mut ResponseFacts, media: Media) {
+    if facts.media.len() < MAX_MEDIA {
+        facts.media.push(media);
+    }
 }
 
 /// What the two shapes of usage have in common: the prompts of tools come beside the prompt, thoughts beside the answer.
