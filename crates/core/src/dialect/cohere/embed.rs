@@ -1,5 +1,5 @@
-//! Cohere's embeddings, `POST /v1/embed` and `/v2/embed`: `texts`, `images` or mixed `inputs` in, vectors out: a list of
-//! them, or a list for each of the `embedding_types` that were asked for.
+//! Cohere's embeddings, `POST /v1/embed` and `/v2/embed`: `texts`, `images` or mixed `inputs` in, vectors out: a list
+//! of them, or a list for each of the `embedding_types` that were asked for.
 //! Source: <https://docs.cohere.com/reference/embed>.
 
 use crate::dialect::facts::{RequestFacts, ResponseFacts, keep_first};

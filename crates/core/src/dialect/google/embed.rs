@@ -1,5 +1,5 @@
-//! `...:embedContent`: `content` in, `embedding.values` out; `...:batchEmbedContents`: many of them, as `requests` in and
-//! `embeddings` out. Source: <https://ai.google.dev/api/embeddings>.
+//! `...:embedContent`: `content` in, `embedding.values` out; `...:batchEmbedContents`: many of them, as `requests` in
+//! and `embeddings` out. Source: <https://ai.google.dev/api/embeddings>.
 
 use super::{body_model, content, generate};
 use crate::dialect::facts::{RequestFacts, ResponseFacts};

@@ -64,7 +64,10 @@ impl Dialect for GeminiInteractions {
             token |= read_output(begun, index, facts);
         }
         // The end repeats what was said, if it says it at all.
-        let silent = facts.choices.first().is_none_or(|choice| choice.text.is_none() && choice.tool_calls.is_empty());
+        let silent = facts.media.is_empty()
+            && facts.choices.first().is_none_or(|choice| {
+                choice.text.is_none() && choice.reasoning.is_none() && choice.tool_calls.is_empty()
+            });
         if silent {
             token |= read_outputs(interaction, facts);
         }
@@ -144,6 +147,7 @@ fn read_interaction(interaction: &Json<'_>, facts: &mut ResponseFacts) {
     {
         choice.finish_reason = Some(status);
     }
+    keep_first(&mut facts.service_tier, interaction.get("service_tier").word());
     read_usage(interaction.get("usage"), facts);
 }
 

@@ -108,7 +108,7 @@ fn keep_media(facts: &mut ResponseFacts, media: Media) {
     }
 }
 
-/// What the two shapes of usage have in common: the prompts of tools come beside the prompt, thoughts beside the answer.
+/// What the two shapes of usage have in common: what tools add comes beside the prompt, thoughts beside the answer.
 fn usage(
     prompt: Option<u64>,
     tools: Option<u64>,

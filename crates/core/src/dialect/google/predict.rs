@@ -1,7 +1,7 @@
 //! Vertex AI's `...:predict`, for whatever model: `{"instances": [...], "parameters": {...}}` in, `{"predictions":
 //! [...]}` out. What the first instance has tells what for:
 //! - `content`: text embeddings (`predictions[].embeddings.{values, statistics.token_count}`),
-//! - `text` or `image`, or both, and no prompt: multimodal embeddings (`predictions[].{textEmbedding, imageEmbedding}`),
+//! - `text` or `image` without a prompt: multimodal embeddings (`predictions[].{textEmbedding, imageEmbedding}`),
 //! - `prompt`: pictures by Imagen (`predictions[].bytesBase64Encoded`, also on the Gemini API), or text, where the
 //!   parameters are a text model's,
 //! - `messages`: a chat.

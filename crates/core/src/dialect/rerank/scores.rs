@@ -1,5 +1,5 @@
-//! `POST .../rerank`, as Cohere began it and Voyage, Jina, vLLM and TEI followed: `query` and `documents` (TEI: `texts`)
-//! in; `results` (Voyage: `data`, TEI: the answer itself) of `{index, relevance_score}` out, the best first.
+//! `POST .../rerank`, as Cohere began it and Voyage, Jina, vLLM and TEI followed: `query` and `documents` (TEI:
+//! `texts`) in; `results` (Voyage: `data`, TEI: the answer itself) of `{index, relevance_score}` out, the best first.
 //!
 //! Sources: <https://docs.cohere.com/reference/rerank>, <https://docs.voyageai.com/reference/reranker-api>,
 //! <https://jina.ai/reranker>, <https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html#re-rank-api>,
