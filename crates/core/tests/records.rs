@@ -501,6 +501,21 @@ fn the_end_of_a_long_stream_is_kept() {
 }
 
 #[test]
+fn behind_a_long_picture_stands_the_usage() {
+    let path = "/v1beta/models/m:generateContent";
+    let picture = "A".repeat(300_000);
+    let answer = format!(
+        r#"{{"candidates":[{{"content":{{"parts":[{{"inlineData":{{"mimeType":"image/png","data":"{picture}"}}}}]}}}}],
+        "usageMetadata": {{"promptTokenCount":7,"candidatesTokenCount":1290}},"modelVersion":"m-1"}}"#
+    );
+    let mut exchange = Exchange::new(path, r#"{"contents":"Draw"}"#, &answer);
+    exchange.settings.limits = Limits { max_body_size: 100_000, ..Limits::default() };
+    let record = exchange.record();
+    assert_eq!((record.usage.input, record.usage.output, record.usage.total), (Some(7), Some(1290), Some(1297)));
+    assert_eq!(record.response.model.as_deref(), Some("m-1"));
+}
+
+#[test]
 fn what_was_cut_is_neither_counted_nor_estimated() {
     let mut exchange = streamed();
     let filler = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"0123456789\"}}]}\n\n";

@@ -64,6 +64,11 @@ pub trait Dialect: Send + Sync {
         openai::read_usage(usage, facts);
     }
 
+    /// The names under which [`Self::read_usage`]'s object and the model stand in the tail.
+    fn tail_names(&self) -> [&'static str; 2] {
+        ["usage", "model"]
+    }
+
     /// True when streams of this dialect are JSON values, one after another or the items of an array, instead of
     /// server-sent events. Servers that announce `application/x-ndjson` and its like need no word here.
     fn streams_json(&self) -> bool {

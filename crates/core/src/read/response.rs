@@ -146,15 +146,17 @@ impl Reader<'_> {
 
     /// What stands at the end of an answer whose middle was not kept, such as thousands of embeddings: usage and model.
     fn read_tail(&mut self, tail: &[u8]) {
-        let last = |key: &[u8]| {
-            let at = memchr::memmem::rfind(tail, key)? + key.len();
+        let last = |name: &str| {
+            let key = format!("\"{name}\":");
+            let at = memchr::memmem::rfind(tail, key.as_bytes())? + key.len();
             Some(json::text(tail.get(at..)?))
         };
-        if let Some(text) = last(b"\"usage\":") {
+        let [usage, model] = self.dialect.tail_names();
+        if let Some(text) = last(usage) {
             self.dialect.read_usage(&json::parse(&text).value, self.facts);
         }
         if self.facts.model.is_none()
-            && let Some(text) = last(b"\"model\":")
+            && let Some(text) = last(model)
         {
             self.facts.model = json::parse(&text).value.id();
         }

@@ -107,6 +107,11 @@ const MAX_KEPT: usize = 256;
 
 /// Reads what every request of the family has: model, parameters, user, metadata.
 pub fn read_request(body: &Json<'_>, facts: &mut RequestFacts) {
+    read_request_but(body, &[], facts);
+}
+
+/// Reads what every request has, but for members that are no parameters in a format of its own.
+pub fn read_request_but(body: &Json<'_>, not_parameters: &[&str], facts: &mut RequestFacts) {
     let request = &mut facts.request;
     request.model = body.get("model").id();
     request.stream = body.get("stream").bool().unwrap_or(false);
@@ -121,7 +126,7 @@ pub fn read_request(body: &Json<'_>, facts: &mut RequestFacts) {
     params.seed = body.get("seed").i64().or_else(|| body.get("random_seed").i64());
     params.n = body.get("n").i64();
     params.stop = stop(body.get("stop"));
-    keep_other(body, &NOT_PARAMETERS, params);
+    keep_other(body, &[&NOT_PARAMETERS, not_parameters].concat(), params);
     facts.user = body.get("user").id();
     if let Value::Object(metadata) = body.get("metadata").to_value() {
         facts.metadata = metadata;
@@ -378,7 +383,7 @@ pub fn read_answer(message: &Json<'_>, whole: bool, choice: &mut ChoiceFacts) ->
 }
 
 /// Adds a piece of a tool call: id and name come once, arguments in pieces.
-fn merge(call: &mut ToolCall, piece: ToolCall) {
+pub fn merge(call: &mut ToolCall, piece: ToolCall) {
     keep_first(&mut call.id, piece.id);
     keep_first(&mut call.name, piece.name);
     if let Some(arguments) = piece.arguments {
