@@ -117,6 +117,12 @@ impl Reader<'_> {
             return;
         }
         let parsed = json::parse(&text);
+        let nothing = parsed.value.items().is_empty() && parsed.value.members().is_empty();
+        if !failed && is_text && nothing && matches!(parsed.problem, Some(Problem::Invalid(_))) {
+            // `[Music]` begins like a list.
+            self.dialect.read_text(&text, self.facts);
+            return;
+        }
         // Error pages of proxies in between are no JSON; that is no news.
         if !failed || parsed.value.is_object() {
             self.problem = parsed.problem;

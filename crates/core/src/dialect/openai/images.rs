@@ -54,7 +54,8 @@ impl Dialect for OpenAiImages {
         }
         let format = body.get("output_format").str().map(str::to_owned).or_else(|| asked_format(request));
         let images = body.get("data").items();
-        facts.media.extend(images.iter().take(openai::MAX_MEDIA).map(|image| generated(image, format.as_deref())));
+        let room = openai::MAX_MEDIA.saturating_sub(facts.media.len());
+        facts.media.extend(images.iter().take(room).map(|image| generated(image, format.as_deref())));
         let revised = images.iter().filter_map(|image| image.get("revised_prompt").filled());
         openai::keep_list(facts, "revised_prompts", revised.map(Value::from));
         if let Some(first) = images.first() {

@@ -158,7 +158,7 @@ pub fn user(content: Option<Content>) -> Message {
     Message { role: "user".into(), content, ..Message::default() }
 }
 
-/// A file of a form, as [`crate::read`] describes it.
+/// A file of a form, as the reader of forms describes it.
 pub fn form_file(file: &Json<'_>) -> Media {
     let mime_type = file.get("mime_type").word().filter(|kind| kind != "application/octet-stream");
     Media {
