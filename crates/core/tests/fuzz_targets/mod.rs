@@ -51,7 +51,7 @@ pub fn pieces(choice: u8, bytes: &[u8]) -> Vec<&[u8]> {
     cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
 }
 
-/// Whether two values are the same, but for the last digit of a float, which serde_json's reader may get wrong.
+/// Whether two values are the same, but for the last digits of a float, which serde_json's reader may get wrong.
 pub fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Array(one), Value::Array(other)) => {
@@ -63,7 +63,7 @@ pub fn same(one: &Value, other: &Value) -> bool {
         }
         (Value::Number(one), Value::Number(other)) => {
             let (one, other) = (one.as_f64().unwrap(), other.as_f64().unwrap());
-            one == other || (one - other).abs() <= f64::EPSILON * one.abs()
+            one == other || (one - other).abs() <= 1e-12 * one.abs()
         }
         _ => one == other,
     }
