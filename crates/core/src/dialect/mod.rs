@@ -24,6 +24,7 @@ mod vertex;
 mod vllm;
 
 use crate::capture::KeptHeaders;
+use crate::detect;
 use crate::json::Json;
 use crate::time::At;
 
@@ -118,4 +119,33 @@ pub fn names() -> Vec<&'static str> {
         }
     }
     names
+}
+
+/// A request's head that leads to an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// The path.
+    pub path: String,
+    /// A host of the provider whose alone the path is, or who defined the API.
+    pub host: Option<String>,
+    /// The dialect, which shares the path with others where the body decides.
+    pub dialect: &'static str,
+}
+
+/// One for each endpoint, in the order of [`FAMILIES`]: what meets all of these has met all that can be read.
+pub fn examples() -> Vec<Example> {
+    let example = |endpoint: &Endpoint| {
+        let within = match (endpoint.within, endpoint.suffix.starts_with('/')) {
+            // `/v1/models/m:generateContent`
+            ("", false) => "/models/",
+            (within, _) => within,
+        };
+        let model = if within.is_empty() { "" } else { "m" };
+        Example {
+            path: format!("/v1{within}{model}{}", endpoint.suffix),
+            host: endpoint.only_at.or(endpoint.provider).and_then(detect::host_of),
+            dialect: endpoint.dialect.name(),
+        }
+    };
+    endpoints().map(example).collect()
 }
