@@ -137,12 +137,15 @@ pub(crate) fn provider_by_host(host: &str) -> Option<&'static str> {
 
 /// A host of that provider.
 pub(crate) fn host_of(provider: &str) -> Option<String> {
-    if provider == "bedrock" {
-        return Some("bedrock-runtime.us-east-1.amazonaws.com".to_owned());
+    match provider {
+        "bedrock" => Some("bedrock-runtime.us-east-1.amazonaws.com".to_owned()),
+        "sagemaker" => Some("runtime.sagemaker.us-east-1.amazonaws.com".to_owned()),
+        _ => {
+            let (name, _) = HOSTS.iter().find(|(_, known)| *known == provider)?;
+            let part = if name.starts_with(['.', '-']) { "some" } else { "" };
+            Some(format!("{part}{name}"))
+        }
     }
-    let (name, _) = HOSTS.iter().find(|(_, known)| *known == provider)?;
-    let part = if name.starts_with(['.', '-']) { "some" } else { "" };
-    Some(format!("{part}{name}"))
 }
 
 /// Of all that AWS hosts, `bedrock-runtime.{region}.amazonaws.com` and its siblings, `bedrock-mantle.{region}.api.aws`

@@ -141,8 +141,10 @@ pub fn examples() -> Vec<Example> {
             (within, _) => within,
         };
         let model = if within.is_empty() { "" } else { "m" };
+        // Paths of one host alone are whole.
+        let version = if endpoint.only_at.is_some() { "" } else { "/v1" };
         Example {
-            path: format!("/v1{within}{model}{}", endpoint.suffix),
+            path: format!("{version}{within}{model}{}", endpoint.suffix),
             host: endpoint.only_at.or(endpoint.provider).and_then(detect::host_of),
             dialect: endpoint.dialect.name(),
         }
