@@ -50,9 +50,10 @@ pub fn plain(text: &str, parsed: &Parsed<'_>) -> Option<CallError> {
     (!text.is_empty() && !text.starts_with('<')).then_some(CallError { kind: None, message: Some(message) })
 }
 
-/// `type`, else Google's `status`, else a `code` that is a word.
+/// `type`, else Google's `status`, else a `code` that is a word, else AWS' `__type`, which may have a namespace.
 fn kind(value: &Json<'_>) -> Option<String> {
-    [value.get("type"), value.get("status"), value.get("code")].into_iter().find_map(Json::word)
+    let aws = || Some(value.get("__type").str()?.rsplit('#').next()?.to_owned());
+    [value.get("type"), value.get("status"), value.get("code")].into_iter().find_map(Json::word).or_else(aws)
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     let settings = Arc::clone(&exchange.settings);
     let provider = provider(&exchange, endpoint, &facts);
     let error = facts.error.take();
-    let usage = facts.usage;
+    let (usage, billed) = (facts.usage, facts.billed);
     let whole = measure::Whole { request: whole_request, response: read.whole };
     let timing = timing(&exchange, &facts, read.stream);
     let (request_id, api_version) = (request_id(&exchange), api_version(&exchange));
@@ -75,7 +75,8 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     // Half a cost is none: what is missing may be the larger part. Only embeddings have no output by nature.
     let Usage { input, output, .. } = record.usage;
     let counted = input.is_some() && (output.is_some() || record.operation == Operation::Embeddings);
-    record.cost = settings.prices.cost(&models, &record.provider, &record.usage).filter(|_| counted);
+    let billed = billed.unwrap_or(record.usage);
+    record.cost = settings.prices.cost(&models, &record.provider, &billed).filter(|_| counted);
     if settings.content == ContentPolicy::MetadataOnly {
         private::drop_content(&mut record);
     }

@@ -7,7 +7,7 @@ use crate::dialect::media;
 use crate::dialect::{Dialect, Event, RequestFacts, ResponseFacts};
 use crate::frame::{Frame, Framing, JsonStream, Payloads, Sse};
 use crate::json::{self, Problem};
-use crate::record::CallError;
+use crate::record::{CallError, Usage};
 use crate::time::At;
 
 /// How a body was read.
@@ -104,14 +104,14 @@ impl Reader<'_> {
             return;
         }
         let failed = self.failed;
-        if !failed && media::is_binary(self.media_type) {
+        let is_json = matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['));
+        if !failed && media::is_binary(self.media_type) && !is_json {
             let whole = body.whole().then_some(bytes);
             self.facts.media.push(media::body(self.media_type, self.exchange.response_body.total(), whole));
             return;
         }
         let text = json::text(bytes);
         let is_text = self.media_type.starts_with("text/");
-        let is_json = matches!(text.trim_start().bytes().next(), Some(b'{' | b'['));
         if !failed && is_text && !is_json {
             self.dialect.read_text(&text, self.facts);
             return;
@@ -184,6 +184,10 @@ impl Reader<'_> {
         }
         let last = self.exchange.ended_at;
         framing.finish(&mut |frame| self.frame(frame, last));
+        if body.gap > 0 && self.facts.usage == Usage::default() {
+            // The event that tells it may be longer than the tail: it repeats the whole answer in some dialects.
+            self.read_tail(body.tail_bytes());
+        }
         framing.issues().into_iter().map(|issue| format!("response: {issue}"))
     }
 

@@ -21,9 +21,10 @@ impl Dialect for AnthropicMessages {
         "anthropic_messages"
     }
 
-    /// `max_tokens` is required, and nothing that people write to each other has it.
+    /// Nothing that people write to each other names a model, or has `max_tokens`, which is required here.
     fn accepts(&self, request: &Json<'_>) -> bool {
-        request.get("messages").count_items().is_some() && !request.get("max_tokens").is_null()
+        let tells = ["max_tokens", "model"].iter().any(|key| !request.get(key).is_null());
+        request.get("messages").count_items().is_some() && tells
     }
 
     fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {

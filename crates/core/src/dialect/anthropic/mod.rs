@@ -12,8 +12,7 @@ use crate::record::Operation;
 
 /// Where they are found.
 pub const ENDPOINTS: &[Endpoint] = &[
-    Endpoint::of("anthropic", "/v1/messages", &messages::AnthropicMessages, Operation::Chat),
-    // What people write to each other is posted to paths of that name as well.
+    // What people write to each other is posted to paths of that name as well, `/v1/messages` among them.
     Endpoint {
         anybodys: true,
         ..Endpoint::of("anthropic", "/messages", &messages::AnthropicMessages, Operation::Chat)

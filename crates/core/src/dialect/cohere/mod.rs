@@ -68,6 +68,7 @@ pub fn read_meta(meta: &Json<'_>, facts: &mut ResponseFacts) {
         usage.cache_read = meta.get("cached_tokens").count();
         facts.usage = usage;
     }
+    facts.billed = counts(billed).or(facts.billed);
     for key in ["billed_units", "warnings"] {
         openai::keep_extra(facts, key, meta.get(key));
     }
