@@ -34,6 +34,8 @@ pub struct Detection {
     candidates: [Option<&'static Endpoint>; MAX_CANDIDATES],
     /// False where the path may be anybody's: the request's body has the last word.
     certain: bool,
+    /// True where it is the upstream's host that named the provider.
+    by_host: bool,
     /// Position of the rule that matched.
     rule: Option<usize>,
 }
@@ -66,7 +68,7 @@ impl Detection {
         let known = candidates.iter().find_map(|endpoint| endpoint.provider);
         let provider = match (&self.provider, rule, known) {
             (_, Some((position, rule)), _) => format!("rule {position} of the configuration names {}", rule.name),
-            (Some(provider), None, _) => format!("the host or the path is {provider}'s"),
+            (Some(provider), None, _) => format!("the {} is {provider}'s", if self.by_host { "host" } else { "path" }),
             (None, None, Some(provider)) => format!("unknown host, {provider}'s API"),
             (None, None, None) => "unknown host".to_owned(),
         };
@@ -138,6 +140,7 @@ pub fn detect(settings: &Settings, head: &RequestHead<'_>) -> Option<Detection> 
         model: model(&candidates, path).or_else(|| model(&candidates, head.path)),
         candidates,
         certain: !anybodys && (versioned || known.is_some()),
+        by_host: known.is_some(),
         rule: None,
     })
 }
@@ -191,6 +194,7 @@ fn by_rule(position: usize, rule: &ProviderRule, found: Option<(&str, Candidates
         model: model(&candidates, path),
         candidates,
         certain: true,
+        by_host: false,
         rule: Some(position),
     }
 }
@@ -337,7 +341,7 @@ mod tests {
                 "POST",
                 "/openai/v1/chat/completions",
                 chat,
-                "path .../chat/completions; the host or the path is groq's; read as openai_chat",
+                "path .../chat/completions; the host is groq's; read as openai_chat",
             ),
             (vec![], "GET", "/v1/models", "", "not LLM: the method is GET, not POST"),
             (vec![], "POST", "/v1/telemetry", "{}", "not LLM: no endpoint has such a path"),
