@@ -111,12 +111,12 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):
-    """A file of 60 MB with entries of 2 MB each is read in a fraction of its size."""
+    """A file of 60 MB with entries of 1 MB each is read in a fraction of its size."""
     har = json.loads(HAR.read_text())
     entry = har["log"]["entries"][0]
-    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x" * 2_000_000}]}
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x" * 1_000_000}]}
     entry["request"]["postData"]["text"] = json.dumps(body)
-    har["log"]["entries"] = [entry] * 30
+    har["log"]["entries"] = [entry] * 60
     (tmp_path / "big.har").write_text(json.dumps(har))
     script = (
         "import resource, subprocess, sys\n"

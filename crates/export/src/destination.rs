@@ -133,14 +133,19 @@ impl Destination {
     /// As [`Self::offer`], from a thread that may wait: until there is room, or until `give_up`, which is asked now and
     /// then. False when the record was not queued.
     pub fn offer_patiently(&self, record: &Arc<CallRecord>, weight: usize, give_up: &dyn Fn() -> bool) -> bool {
-        let mut queue = self.queue();
-        while queue.could_fit(weight) && queue.fits(weight).is_err() {
+        let full = |queue: &mut Bounded<Waiting>| queue.could_fit(weight) && queue.fits(weight).is_err();
+        loop {
+            let waited = self.room.wait_timeout_while(self.queue(), ASK_EVERY, |queue| full(queue));
+            let (queue, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            // Whoever is asked may look at the queue.
+            drop(queue);
+            if !timeout.timed_out() {
+                break;
+            }
             if give_up() {
                 return false;
             }
-            queue = self.room.wait_timeout(queue, ASK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
         }
-        drop(queue);
         // Nobody else puts anything in: the room is still there.
         self.offer(record, weight);
         true
@@ -253,7 +258,10 @@ mod tests {
             }
             assert!(second.join().unwrap());
         });
-        assert!(!destination.offer_patiently(&testing::record("c"), 40, &|| true), "given up");
+        assert!(
+            !destination.offer_patiently(&testing::record("c"), 40, &|| destination.stats().offered == 2),
+            "given up"
+        );
         assert!(destination.offer_patiently(&testing::record("d"), 101, &|| true), "no waiting would help");
         let stats = destination.stats();
         assert_eq!((stats.offered, stats.dropped.overflow, ids(&destination).concat()), (3, 1, "b".to_owned()));
