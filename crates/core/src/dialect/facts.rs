@@ -58,6 +58,8 @@ pub struct ResponseFacts {
     pub first_token_at: Option<At>,
     /// A provider that the body gives away.
     pub provider: Option<&'static str>,
+    /// What the answer shows the call to have been, where it tells more than path and request.
+    pub operation: Option<Operation>,
     /// What could not be read.
     pub issues: Vec<String>,
 }

@@ -24,7 +24,9 @@ pub fn read(body: &Json<'_>, failed: bool) -> Option<CallError> {
     // Older vLLM: {"object": "error", "message": ..., "type": ...}.
     let says_error = failed || body.get("object").str() == Some("error");
     let detail = body.get("detail");
-    let message = body.get("message").filled().map(str::to_owned).or_else(|| {
+    // AWS: some services write it with a capital.
+    let message = body.get("message").filled().or_else(|| body.get("Message").filled());
+    let message = message.map(str::to_owned).or_else(|| {
         // FastAPI: {"detail": "..."} or {"detail": [{"msg": ..., "type": ...}]}.
         detail.filled().or_else(|| detail.items().first()?.get("msg").filled()).map(str::to_owned)
     });

@@ -42,7 +42,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
         schema_version: SCHEMA_VERSION,
         provider,
         dialect: endpoint.dialect.name().to_owned(),
-        operation: request.operation.unwrap_or(endpoint.operation),
+        operation: facts.operation.or(request.operation).unwrap_or(endpoint.operation),
         stream: read.stream,
         status: exchange.status,
         trace_id: format!("{:032x}", exchange.trace.trace),
@@ -110,6 +110,8 @@ fn read_request(
         if let Some(problem) = parsed.problem.filter(|_| body.whole()) {
             issues.push(format!("request: {problem}"));
         }
+        // Where several formats share a path, the model's name may tell which it is.
+        facts.request.model.clone_from(&exchange.detection.model);
         endpoint.dialect.read_request(&parsed.value, facts);
     }
     facts.request.stream |= endpoint.stream;
