@@ -65,7 +65,7 @@ impl Detection {
             Some(first) => format!("path {}...{}", first.within, first.suffix),
             None => "path of no known API".to_owned(),
         };
-        let known = candidates.iter().find_map(|endpoint| endpoint.provider);
+        let known = chosen.and_then(|endpoint| endpoint.provider);
         let provider = match (&self.provider, rule, known) {
             (_, Some((position, rule)), _) => format!("rule {position} of the configuration names {}", rule.name),
             (Some(provider), None, _) => format!("the {} is {provider}'s", if self.by_host { "host" } else { "path" }),
@@ -74,7 +74,7 @@ impl Detection {
         };
         let by_rule = rule.is_some_and(|(_, rule)| rule.dialect.is_some());
         let read = match chosen.map(|endpoint| endpoint.dialect.name()) {
-            None => format!("not LLM: the body is none of {}", dialects(&candidates)),
+            None => format!("not LLM: the body is not that of {}", dialects(&candidates)),
             Some(name) if by_rule => format!("read as {name}, as the rule says"),
             Some(name) if candidates.len() > 1 => {
                 let others = candidates.iter().copied().filter(|endpoint| endpoint.dialect.name() != name);
@@ -369,8 +369,8 @@ mod tests {
                 chat,
                 "rule 1 of the configuration names acme; read as openai_chat, as the rule says",
             ),
-            (vec![], "POST", "/generate", "{}", "not LLM: the body is none of vllm_generate"),
-            (vec![], "POST", "/generate", r#"{"prompt":"p"}"#, "unknown host, vllm's API; the body"),
+            (vec![], "POST", "/generate", "{}", "; unknown host; not LLM: the body is not that of vllm_generate"),
+            (vec![], "POST", "/generate", r#"{"prompt":"p"}"#, "unknown host, vllm's API; the body decides: vllm_generate, not "),
         ] {
             let told = explain(providers, method, path, body);
             assert!(told.contains(expected), "{told}\n{expected}");
