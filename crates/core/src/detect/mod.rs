@@ -105,7 +105,9 @@ pub fn explain_decline(settings: &Settings, head: &RequestHead<'_>) -> String {
     };
     let elsewhere = dialect::endpoints().find_map(|endpoint| {
         let path = head.path.strip_suffix('/').unwrap_or(head.path);
-        endpoint.only_at.filter(|_| path.ends_with(endpoint.suffix) && path.contains(endpoint.within))
+        // Some hosts serve models at any path.
+        let named = !endpoint.suffix.is_empty() && path.ends_with(endpoint.suffix) && path.contains(endpoint.within);
+        endpoint.only_at.filter(|_| named)
     });
     match elsewhere {
         Some(provider) => format!("not LLM: a path of {provider}, but not at its host{rules}"),
@@ -370,7 +372,13 @@ mod tests {
                 "rule 1 of the configuration names acme; read as openai_chat, as the rule says",
             ),
             (vec![], "POST", "/generate", "{}", "; unknown host; not LLM: the body is not that of vllm_generate"),
-            (vec![], "POST", "/generate", r#"{"prompt":"p"}"#, "unknown host, vllm's API; the body decides: vllm_generate, not "),
+            (
+                vec![],
+                "POST",
+                "/generate",
+                r#"{"prompt":"p"}"#,
+                "unknown host, vllm's API; the body decides: vllm_generate, not ",
+            ),
         ] {
             let told = explain(providers, method, path, body);
             assert!(told.contains(expected), "{told}\n{expected}");
