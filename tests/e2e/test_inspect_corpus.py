@@ -1,39 +1,19 @@
 """All recordings of the corpus (`AI_TRACING_CORPUS`) through `ai-tracing inspect`, judged by the corpus' own comparison.
 
-What is known to differ stands, with its reason, in `inspect-allow.txt`.
+What is known to differ stands, with its reason, in `corpus-allow.txt`.
 """
 
-import importlib.util
 import json
 import subprocess
 import sys
 
 import pytest
+from facts import ALLOW, comparison
 from gateway import BINARY, environment
-from upstream import CORPUS, ROOT
+from upstream import CORPUS
 
-ALLOW = ROOT / "tests" / "e2e" / "inspect-allow.txt"
 EXPECTED = sorted(CORPUS.glob("expected-*.jsonl"))
 SHARE = 0.995
-
-
-def comparison():
-    """The corpus' own comparison, from its folder."""
-    spec = importlib.util.spec_from_file_location("compare", CORPUS / "compare.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def allowed() -> list[str]:
-    """The lines of the allow-list; each of them needs a reason."""
-    kept = [line for line in ALLOW.read_text().splitlines() if line.split("#")[0].strip()]
-    assert all(line.partition("#")[2].strip() for line in kept), f"no reason given in {ALLOW.name}"
-    return kept
-
-
-def test_the_allow_list_gives_reasons():
-    allowed()
 
 
 @pytest.mark.skipif(not EXPECTED, reason=f"no corpus in {CORPUS}")
