@@ -242,12 +242,7 @@ fn provider() -> Record {
                 .about("Host of the request or of the upstream, without port; `*.example.com` matches subdomains."),
         ),
         ("header", string().is(Typedef::HeaderPattern).about("Header that must be present: `name`, or `name: value`.")),
-        (
-            "dialect",
-            string()
-                .one_of(&DIALECTS)
-                .about("Wire format to read. `null`: told by path and body."),
-        ),
+        ("dialect", string().one_of(&DIALECTS).about("Wire format to read. `null`: told by path and body.")),
     ])
     .check(Check::AtLeastOneOf(&["path", "host", "header"]))
 }
