@@ -158,8 +158,12 @@ impl Destination {
 
     pub fn stats(&self) -> DestinationStats {
         let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let waiting_bytes = self.queue().bytes() as u64;
-        DestinationStats { name: self.name.clone(), waiting_bytes, failing, ..self.counters.stats() }
+        let (waiting_bytes, oldest) = {
+            let queue = self.queue();
+            (queue.bytes() as u64, queue.front().map(|waiting| waiting.since))
+        };
+        let oldest_seconds = oldest.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        DestinationStats { name: self.name.clone(), waiting_bytes, oldest_seconds, failing, ..self.counters.stats() }
     }
 
     fn queue(&self) -> MutexGuard<'_, Bounded<Waiting>> {

@@ -14,6 +14,7 @@ mod engine;
 pub mod exporter;
 mod http;
 mod log;
+pub mod metrics;
 mod priority;
 mod queue;
 mod retry;

@@ -8,6 +8,7 @@ mod demo;
 mod entity;
 mod live;
 mod logging;
+mod metrics;
 mod plugin;
 mod proxy;
 mod status;
