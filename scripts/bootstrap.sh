@@ -58,6 +58,7 @@ test)
     command -v python3 >/dev/null || fail "python3 (3.10 or newer) is missing"
     need curl curl
     need jq jq
+    need promtool prometheus
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
     ;;
 bench)
