@@ -213,6 +213,19 @@ mod tests {
         assert_eq!(ids(&destination), ["a"], "and takes no other with it");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_tells_how_long_it_waits() {
+        let destination = destination(10, 100);
+        assert_eq!(destination.stats().oldest_seconds, 0.0);
+        for id in ["a", "b"] {
+            destination.offer(&testing::record(id), 1);
+            tokio::time::advance(Duration::from_secs(2)).await;
+        }
+        assert_eq!(destination.stats().oldest_seconds, 4.0);
+        destination.take(1, 1);
+        assert_eq!(destination.stats().oldest_seconds, 2.0);
+    }
+
     #[test]
     fn the_mode_never_moves_back() {
         let destination = destination(1, 1);
