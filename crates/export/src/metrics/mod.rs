@@ -39,7 +39,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_label_sets: 1000, consumer: false, unprefixed: false }
+        Self { max_label_sets: 500, consumer: false, unprefixed: false }
     }
 }
 

@@ -61,7 +61,7 @@ pub struct Start {
     #[arg(long, env = "AI_TRACING_DRAIN_TIMEOUT", value_name = "SECONDS", default_value_t = 30)]
     pub drain_timeout: u64,
     /// Label sets that each of the metrics of AI requests and of routes may have; what comes after is called `other`
-    #[arg(long, env = "AI_TRACING_METRICS_LABEL_SETS", value_name = "N", default_value_t = 1000)]
+    #[arg(long, env = "AI_TRACING_METRICS_LABEL_SETS", value_name = "N", default_value_t = 500)]
     pub metrics_label_sets: usize,
     /// Give the metrics of AI requests a label `consumer`
     #[arg(long, env = "AI_TRACING_METRICS_CONSUMER")]
