@@ -13,7 +13,7 @@ use crate::json::Json;
 use crate::settings::{ProviderRule, Settings};
 
 use hosts::ends_with_ignore_case;
-pub(crate) use hosts::{provider_by_headers, provider_by_host};
+pub(crate) use hosts::{host_of, provider_by_headers, provider_by_host};
 
 /// Provider of OpenAI-shaped traffic whose server is not known by name.
 pub const OPENAI_COMPATIBLE: &str = "openai_compatible";
@@ -235,6 +235,16 @@ mod tests {
         }
         for path in ["/", "/v1/models", "/v1/chat/completions/x", "/complet"] {
             assert_eq!(told(&settings, path, "api.openai.com", path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn each_endpoint_has_an_example_that_leads_to_it() {
+        for example in dialect::examples() {
+            let host = example.host.as_deref().unwrap_or("localhost");
+            let candidates = by_path(&example.path, host);
+            let found = candidates.iter().flatten().any(|endpoint| endpoint.dialect.name() == example.dialect);
+            assert!(found, "{example:?} leads to {candidates:?}");
         }
     }
 

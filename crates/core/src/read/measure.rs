@@ -83,6 +83,10 @@ fn estimate_usage(record: &mut CallRecord, whole: Whole) {
     }
     let model = response.model.as_deref().or(record.request.model.as_deref());
     let mut estimated = false;
+    if embeds && record.usage.input.is_none() {
+        // Nothing is generated: all there is was read. Voyage tells no more than that.
+        record.usage.input = record.usage.total;
+    }
     if record.usage.input.is_none() && whole.request && !record.request.messages.is_empty() {
         let messages = &record.request.messages;
         record.usage.input = Some(match record.operation {

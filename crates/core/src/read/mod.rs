@@ -32,7 +32,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     let settings = Arc::clone(&exchange.settings);
     let provider = provider(&exchange, endpoint, &facts);
     let error = facts.error.take();
-    let usage = facts.usage;
+    let (usage, billed) = (facts.usage, facts.billed);
     let whole = measure::Whole { request: whole_request, response: read.whole };
     let timing = timing(&exchange, &facts, read.stream);
     let (request_id, api_version) = (request_id(&exchange), api_version(&exchange));
@@ -42,7 +42,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
         schema_version: SCHEMA_VERSION,
         provider,
         dialect: endpoint.dialect.name().to_owned(),
-        operation: request.operation.unwrap_or(endpoint.operation),
+        operation: facts.operation.or(request.operation).unwrap_or(endpoint.operation),
         stream: read.stream,
         status: exchange.status,
         trace_id: format!("{:032x}", exchange.trace.trace),
@@ -75,7 +75,8 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     // Half a cost is none: what is missing may be the larger part. Only embeddings have no output by nature.
     let Usage { input, output, .. } = record.usage;
     let counted = input.is_some() && (output.is_some() || record.operation == Operation::Embeddings);
-    record.cost = settings.prices.cost(&models, &record.provider, &record.usage).filter(|_| counted);
+    let billed = billed.unwrap_or(record.usage);
+    record.cost = settings.prices.cost(&models, &record.provider, &billed).filter(|_| counted);
     if settings.content == ContentPolicy::MetadataOnly {
         private::drop_content(&mut record);
     }
@@ -104,6 +105,8 @@ fn read_request(
         if let Some(problem) = parsed.problem.filter(|_| body.whole()) {
             issues.push(format!("request: {problem}"));
         }
+        // Where several formats share a path, the model's name may tell which it is.
+        facts.request.model.clone_from(&exchange.detection.model);
         endpoint.dialect.read_request(&parsed.value, facts);
     }
     facts.request.stream |= endpoint.stream;
