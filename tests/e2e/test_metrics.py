@@ -329,6 +329,8 @@ def test_promtool_reads_the_page(everything):
 def test_promtool_reads_the_rules():
     assert "SUCCESS" in promtool("check", "rules", str(DEPLOY / "prometheus/rules.yml"), str(DEPLOY / "prometheus/alerts.yml"))
     promtool("check", "config", str(DEPLOY / "prometheus/prometheus.yml"))
+    # What they record, and when they alert.
+    promtool("test", "rules", str(ROOT / "tests/prometheus/rules_test.yml"))
 
 
 class Prometheus:
