@@ -156,6 +156,10 @@ def test_calls_are_counted_as_they_are_recorded(start, upstream):
     buckets = [labels["le"] for labels, _ in page["kong_ai_llm_provider_latency_ms_bucket"]]
     assert buckets[:15] == "250 500 1000 1500 2000 2500 3000 3500 4000 4500 5000 10000 30000 60000 +Inf".split()
 
+    # As in Kong, the Admin API has the page too.
+    reply = gateway.request("GET", "/metrics", address=gateway.admin)
+    assert (reply.status, Page(reply.body.decode()).keys()) == (200, page.keys())
+
     # The pipeline: what was offered was read, and delivered to the store.
     page = counted(gateway, len(records), "ai_tracing_store_rows")
     assert page.sum("ai_tracing_calls_offered_total") == page.sum("ai_tracing_records_total") == len(records)

@@ -85,9 +85,9 @@ impl Node {
         status
     }
 
-    /// The body of `GET /metrics`.
-    pub fn metrics(&self) -> String {
-        (self.metrics)(self.db.is_declarative() || self.db.is_reachable())
+    /// The answer to `GET /metrics`.
+    pub fn metrics(&self) -> Reply {
+        Reply::text(CONTENT_TYPE, (self.metrics)(self.db.is_declarative() || self.db.is_reachable()))
     }
 
     /// Whether requests should come here, and if not, why.
@@ -133,9 +133,7 @@ async fn status(node: Arc<Node>) -> Reply {
 
 /// As [`status`].
 async fn metrics(node: Arc<Node>) -> Reply {
-    tokio::task::spawn_blocking(move || Reply::text(CONTENT_TYPE, node.metrics()))
-        .await
-        .unwrap_or_else(|_| Reply::unexpected())
+    tokio::task::spawn_blocking(move || node.metrics()).await.unwrap_or_else(|_| Reply::unexpected())
 }
 
 /// Memory in use; `None` where the system does not say.
