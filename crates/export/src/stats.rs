@@ -77,6 +77,9 @@ pub struct DestinationStats {
     pub retries: u64,
     /// Why the last attempt failed, while the destination is failing.
     pub failing: Option<String>,
+    /// Why records were lost the last time, for who has sent them.
+    #[serde(skip)]
+    pub last_loss: Option<String>,
 }
 
 /// Records lost, by reason.
@@ -161,6 +164,9 @@ impl DestinationStats {
         self.waiting += other.waiting;
         self.requests += other.requests;
         self.retries += other.retries;
+        if other.last_loss.is_some() {
+            self.last_loss.clone_from(&other.last_loss);
+        }
     }
 
     /// Adds another destination that is in use too.

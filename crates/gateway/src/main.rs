@@ -6,6 +6,7 @@ mod cli;
 mod db;
 mod demo;
 mod entity;
+mod har;
 mod live;
 mod logging;
 mod metrics;

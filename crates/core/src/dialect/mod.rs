@@ -106,7 +106,7 @@ pub(crate) const FAMILIES: [&[Endpoint]; 13] = [
 ];
 
 /// All endpoints.
-pub(crate) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     FAMILIES.into_iter().flatten()
 }
 

@@ -84,6 +84,12 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     Some(record)
 }
 
+/// Which rules decided about an exchange, in one line for people.
+pub(crate) fn explain(exchange: &Exchange) -> String {
+    let read = read_request(exchange, &mut RequestFacts::default(), &mut Vec::new());
+    exchange.detection.explain(&exchange.settings, read.map(|(endpoint, _)| endpoint))
+}
+
 /// Reads the request's body: the endpoint that it shows, and whether the body was kept whole. `None` when it is no LLM
 /// traffic.
 fn read_request(
@@ -138,7 +144,7 @@ fn timing(exchange: &Exchange, facts: &ResponseFacts, stream: bool) -> Timing {
     Timing {
         started_at: exchange.started_at,
         total_duration_ms: since_start(exchange.ended_at),
-        time_to_first_token_ms: facts.first_token_at.filter(|_| stream).map(since_start),
+        time_to_first_token_ms: facts.first_token_at.filter(|_| stream && exchange.timed).map(since_start),
         time_per_token_ms: None,
         throughput_tokens_per_second: None,
         upstream_ms: exchange.upstream_at.and_then(|sent| exchange.response_at.map(|got| got.ms_since(sent))),

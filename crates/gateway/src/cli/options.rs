@@ -164,7 +164,7 @@ pub fn half_a_key(lookup: &dyn Fn(&str) -> Option<String>) -> Option<(&'static s
 }
 
 /// The plugin's configuration from the environment: Langfuse is on once both keys are there.
-fn langfuse(lookup: &dyn Fn(&str) -> Option<String>) -> Value {
+pub fn langfuse(lookup: &dyn Fn(&str) -> Option<String>) -> Value {
     let mut config = Map::new();
     if let (Some(public), Some(secret)) = (first(&PUBLIC_KEY, lookup), first(&SECRET_KEY, lookup)) {
         config.insert("langfuse_enabled".into(), true.into());
