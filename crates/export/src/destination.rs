@@ -195,8 +195,19 @@ impl Destination {
     pub fn stats(&self) -> DestinationStats {
         let last_loss = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let waiting_bytes = self.queue().bytes() as u64;
-        DestinationStats { name: self.name.clone(), waiting_bytes, failing, last_loss, ..self.counters.stats() }
+        let (waiting_bytes, oldest) = {
+            let queue = self.queue();
+            (queue.bytes() as u64, queue.front().map(|waiting| waiting.since))
+        };
+        let oldest_seconds = oldest.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        DestinationStats {
+            name: self.name.clone(),
+            waiting_bytes,
+            oldest_seconds,
+            failing,
+            last_loss,
+            ..self.counters.stats()
+        }
     }
 
     fn queue(&self) -> MutexGuard<'_, Bounded<Waiting>> {
@@ -244,6 +255,19 @@ mod tests {
         destination.offer(&testing::record("b"), 101);
         assert_eq!((destination.stats().dropped.overflow, destination.stats().waiting), (1, 1));
         assert_eq!(ids(&destination), ["a"], "and takes no other with it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_tells_how_long_it_waits() {
+        let destination = destination(10, 100);
+        assert_eq!(destination.stats().oldest_seconds, 0.0);
+        for id in ["a", "b"] {
+            destination.offer(&testing::record(id), 1);
+            tokio::time::advance(Duration::from_secs(2)).await;
+        }
+        assert_eq!(destination.stats().oldest_seconds, 4.0);
+        destination.take(1, 1);
+        assert_eq!(destination.stats().oldest_seconds, 2.0);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod engine;
 pub mod exporter;
 mod http;
 mod log;
+pub mod metrics;
 mod priority;
 mod queue;
 mod retry;

@@ -9,6 +9,7 @@ mod entity;
 mod har;
 mod live;
 mod logging;
+mod metrics;
 mod plugin;
 mod proxy;
 mod status;
