@@ -4,9 +4,8 @@
 //! Sources: <https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude>,
 //! <https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/mistral>.
 
-use percent_encoding::percent_decode_str;
-
 use super::anthropic::messages::{AnthropicCountTokens, AnthropicMessages};
+use super::google::model;
 use super::openai::chat::OpenAiChat;
 use super::{Dialect, Endpoint};
 use crate::record::Operation;
@@ -32,12 +31,4 @@ const fn predict(within: &'static str, dialect: &'static dyn Dialect) -> Endpoin
 
 const fn stream_predict(within: &'static str, dialect: &'static dyn Dialect) -> Endpoint {
     Endpoint { within, model, stream: true, ..Endpoint::of("vertex", ":streamRawPredict", dialect, Operation::Chat) }
-}
-
-/// The model in `.../publishers/{publisher}/models/{model}:rawPredict`.
-fn model(path: &str) -> Option<String> {
-    let (_, rest) = path.rsplit_once("/models/")?;
-    let (model, _) = rest.rsplit_once(':')?;
-    let model = percent_decode_str(model).decode_utf8_lossy();
-    (!model.is_empty()).then(|| model.into_owned())
 }
