@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::openai::MAX_MEDIA;
 use crate::capture::KeptHeaders;
 use crate::record::{CallError, Choice, Media, Operation, Request, Response, ToolCall, Usage};
 use crate::time::At;
@@ -42,6 +43,8 @@ pub struct ResponseFacts {
     pub uncached_input: Option<u64>,
     /// Tokens that are paid for, where the provider bills others than it counts (Cohere).
     pub billed: Option<Usage>,
+    /// Completion tokens that were counted before there were more, where the provider counts anew at the end (Anthropic).
+    pub output_before: Option<u64>,
     /// Length of the first vector.
     pub embedding_dims: Option<u64>,
     /// Number of vectors.
@@ -88,6 +91,8 @@ pub struct ToolFacts {
     pub index: Option<u64>,
     /// The call.
     pub call: ToolCall,
+    /// Its arguments, where they come value by value instead of as text (Vertex AI).
+    pub values: Value,
 }
 
 impl ResponseFacts {
@@ -117,6 +122,13 @@ impl ResponseFacts {
         usage.total = reported_total.or_else(sum);
     }
 
+    /// Keeps media that were generated, up to a bound.
+    pub fn keep_media(&mut self, media: Media) {
+        if self.media.len() < MAX_MEDIA {
+            self.media.push(media);
+        }
+    }
+
     /// Keeps something under a name of its own.
     pub fn keep_extra(&mut self, key: &str, value: Value) {
         if !value.is_null() {
@@ -129,7 +141,7 @@ impl ResponseFacts {
         let finish_reasons = self.choices.iter().filter_map(|choice| choice.finish_reason.clone()).collect();
         let mut choices = self.choices.into_iter();
         let first = choices.next().unwrap_or_default();
-        let calls = |tools: Vec<ToolFacts>| tools.into_iter().map(|tool| tool.call).collect();
+        let calls = |tools: Vec<ToolFacts>| tools.into_iter().map(ToolFacts::into_call).collect();
         Response {
             id: self.id,
             model: self.model,
@@ -159,6 +171,13 @@ impl ResponseFacts {
     }
 }
 
+impl ToolFacts {
+    fn into_call(self) -> ToolCall {
+        let arguments = if self.values.is_null() { self.call.arguments } else { Some(self.values.to_string()) };
+        ToolCall { arguments, ..self.call }
+    }
+}
+
 impl ChoiceFacts {
     /// The tool call that a piece of a stream continues, or a new one. Providers tell calls apart by `index`, by `id`,
     /// or by both; some give every call index 0 and a new id.
@@ -171,7 +190,7 @@ impl ChoiceFacts {
         let position = match known {
             Some(position) => position,
             None if self.tool_calls.len() < MAX_TOOL_CALLS => {
-                self.tool_calls.push(ToolFacts { index, call: ToolCall::default() });
+                self.tool_calls.push(ToolFacts { index, ..ToolFacts::default() });
                 self.tool_calls.len() - 1
             }
             None => return None,

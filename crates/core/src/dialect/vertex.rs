@@ -4,11 +4,11 @@
 //! Sources: <https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/use-claude>,
 //! <https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/mistral>.
 
-use percent_encoding::percent_decode_str;
-
 use super::anthropic::messages::{AnthropicCountTokens, AnthropicMessages};
+use super::google::model;
 use super::openai::chat::OpenAiChat;
-use super::{Dialect, Endpoint};
+use super::{Dialect, Endpoint, Event, RequestFacts, ResponseFacts};
+use crate::json::Json;
 use crate::record::Operation;
 
 /// Where they are found.
@@ -20,10 +20,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
         within: "/publishers/anthropic/",
         ..Endpoint::of("vertex", "/count-tokens:rawPredict", &AnthropicCountTokens, Operation::CountTokens)
     },
-    predict("/publishers/mistralai/", &OpenAiChat),
-    stream_predict("/publishers/mistralai/", &OpenAiChat),
-    predict("/publishers/ai21/", &OpenAiChat),
-    stream_predict("/publishers/ai21/", &OpenAiChat),
+    predict("/publishers/mistralai/", &PublishedChat),
+    stream_predict("/publishers/mistralai/", &PublishedChat),
+    predict("/publishers/ai21/", &PublishedChat),
+    stream_predict("/publishers/ai21/", &PublishedChat),
 ];
 
 const fn predict(within: &'static str, dialect: &'static dyn Dialect) -> Endpoint {
@@ -34,10 +34,26 @@ const fn stream_predict(within: &'static str, dialect: &'static dyn Dialect) -> 
     Endpoint { within, model, stream: true, ..Endpoint::of("vertex", ":streamRawPredict", dialect, Operation::Chat) }
 }
 
-/// The model in `.../publishers/{publisher}/models/{model}:rawPredict`.
-fn model(path: &str) -> Option<String> {
-    let (_, rest) = path.rsplit_once("/models/")?;
-    let (model, _) = rest.rsplit_once(':')?;
-    let model = percent_decode_str(model).decode_utf8_lossy();
-    (!model.is_empty()).then(|| model.into_owned())
+/// OpenAI's chat, of a model that the path names: with its version, which the body leaves out.
+#[derive(Debug)]
+struct PublishedChat;
+
+impl Dialect for PublishedChat {
+    fn name(&self) -> &'static str {
+        OpenAiChat.name()
+    }
+
+    fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
+        let model = facts.request.model.take();
+        OpenAiChat.read_request(body, facts);
+        facts.request.model = model.or(facts.request.model.take());
+    }
+
+    fn read_response(&self, body: &Json<'_>, request: &RequestFacts, facts: &mut ResponseFacts) {
+        OpenAiChat.read_response(body, request, facts);
+    }
+
+    fn read_event(&self, event: &Event<'_>, request: &RequestFacts, facts: &mut ResponseFacts) {
+        OpenAiChat.read_event(event, request, facts);
+    }
 }

@@ -98,8 +98,9 @@ impl AwsEvents {
             let (content, crc) = self.message.split_at(total - 4);
             if crc32fast::hash(content).to_be_bytes() == crc {
                 let (headers, data) = content.get(PRELUDE..).unwrap_or_default().split_at(headers);
-                let (name, exception) = kind(headers);
-                on_frame(Frame { name, data, exception });
+                let kind = kind(headers);
+                let data = if data.is_empty() { kind.message } else { data };
+                on_frame(Frame { name: kind.name, data, exception: kind.exception });
             } else {
                 self.corrupt += 1;
             }
@@ -118,18 +119,29 @@ fn lengths(bytes: &[u8]) -> Option<(usize, usize)> {
     fits.then_some((total, headers))
 }
 
-/// The type of the event or exception, and whether it is an exception (or the older `error`).
-fn kind(mut headers: &[u8]) -> (&[u8], bool) {
-    let (mut event, mut exception) = (None, None);
+/// What the headers say of a message.
+struct Kind<'a> {
+    /// The type of the event or exception.
+    name: &'a [u8],
+    /// True for exceptions, and for errors that the service did not foresee.
+    exception: bool,
+    /// Of those errors, which have no payload.
+    message: &'a [u8],
+}
+
+fn kind(mut headers: &[u8]) -> Kind<'_> {
+    let (mut event, mut exception, mut message) = (None, None, None);
     while let Some((name, value, rest)) = header(headers) {
         match name {
             b":event-type" => event = Some(value),
             b":exception-type" | b":error-code" => exception = Some(value),
+            b":error-message" => message = Some(value),
             _ => {}
         }
         headers = rest;
     }
-    (exception.or(event).unwrap_or_default(), exception.is_some())
+    let name = exception.or(event).unwrap_or_default();
+    Kind { name, exception: exception.is_some(), message: message.unwrap_or_default() }
 }
 
 /// The first header: its name, its value where that is a string, and what follows.
@@ -205,9 +217,15 @@ mod tests {
     #[test]
     fn events_and_exceptions() {
         let exception = message(&[(":message-type", "exception"), (":exception-type", "throttlingException")], b"{}");
-        let bytes = [event("messageStop", r#"{"a":1}"#), exception].concat();
+        let error = [(":message-type", "error"), (":error-code", "InternalError"), (":error-message", "Sorry.")];
+        let bytes = [event("messageStop", r#"{"a":1}"#), exception, message(&error, b"")].concat();
         let (frames, issues) = read([bytes.as_slice()]);
-        assert_eq!(frames, [told("messageStop", r#"{"a":1}"#, false), told("throttlingException", "{}", true)]);
+        let wanted = [
+            told("messageStop", r#"{"a":1}"#, false),
+            told("throttlingException", "{}", true),
+            told("InternalError", "Sorry.", true),
+        ];
+        assert_eq!(frames, wanted);
         assert_eq!(issues, [] as [&str; 0]);
     }
 

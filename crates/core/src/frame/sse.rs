@@ -2,7 +2,8 @@
 //!
 //! Lines end in LF, CRLF or CR; comments are passed over; the space after the colon is optional; several `data` lines
 //! are joined by LF; a byte order mark may come first. Unlike a browser, an event that the end of the stream cuts is
-//! still reported: its data is the best that is known.
+//! still reported: its data is the best that is known. JSON where an event should begin is one: Gemini tells an error in
+//! mid-stream so.
 
 use memchr::memchr2;
 
@@ -16,6 +17,8 @@ pub struct Sse {
     name: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
+    /// The event is JSON without a field's name.
+    bare: bool,
     /// The last line ended in CR: an LF that follows belongs to it.
     after_cr: bool,
     started: bool,
@@ -57,9 +60,7 @@ impl Framing for Sse {
     }
 
     fn resync(&mut self) {
-        self.name.clear();
-        self.data.clear();
-        self.has_data = false;
+        self.forget();
         // A comment swallows the rest of the line; what follows it is complete.
         self.line.clear();
         self.line.push(b':');
@@ -77,6 +78,25 @@ impl Sse {
         self.skipped += (bytes.len() - room) as u64;
     }
 
+    /// Adds a line to the event's data.
+    fn data(&mut self, value: &[u8]) {
+        if self.has_data {
+            self.data.push(b'\n');
+        }
+        self.has_data = true;
+        let room = MAX_FRAME.saturating_sub(self.data.len()).min(value.len());
+        self.data.extend_from_slice(value.get(..room).unwrap_or_default());
+        self.skipped += (value.len() - room) as u64;
+    }
+
+    /// The next event begins.
+    fn forget(&mut self) {
+        self.name.clear();
+        self.data.clear();
+        self.has_data = false;
+        self.bare = false;
+    }
+
     fn line(&mut self, line: &[u8], on_frame: &mut dyn FnMut(Frame<'_>)) {
         let line = match line.strip_prefix(b"\xef\xbb\xbf") {
             Some(rest) if !self.started => rest,
@@ -87,25 +107,19 @@ impl Sse {
             if self.has_data {
                 on_frame(Frame { name: &self.name, data: &self.data, exception: false });
             }
-            self.name.clear();
-            self.data.clear();
-            self.has_data = false;
+            self.forget();
             return;
+        }
+        self.bare |= !self.has_data && line.starts_with(b"{");
+        if self.bare {
+            return self.data(line);
         }
         let colon = memchr::memchr(b':', line).unwrap_or(line.len());
         let (field, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default();
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
-            b"data" => {
-                if self.has_data {
-                    self.data.push(b'\n');
-                }
-                self.has_data = true;
-                let room = MAX_FRAME.saturating_sub(self.data.len()).min(value.len());
-                self.data.extend_from_slice(value.get(..room).unwrap_or_default());
-                self.skipped += (value.len() - room) as u64;
-            }
+            b"data" => self.data(value),
             b"event" => {
                 self.name.clear();
                 self.name.extend_from_slice(value);
@@ -161,6 +175,13 @@ mod tests {
     }
 
     #[test]
+    fn json_without_a_field_is_an_event() {
+        let text = "data: a\n\n{\n  \"error\": {\n    \"code\": 503\n  }\n}\n\ndata: b\n\n";
+        assert_eq!(data(text), ["a", "{\n  \"error\": {\n    \"code\": 503\n  }\n}", "b"]);
+        assert_eq!(data("data: {\ndata: }\n{\n\n"), ["{\n}"], "inside an event it is a field nobody knows");
+    }
+
+    #[test]
     fn the_last_event_needs_no_blank_line() {
         assert_eq!(data("data: a\n\ndata: [DONE]"), ["a", "[DONE]"]);
     }
@@ -192,7 +213,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_chunking_gives_the_same_events(
-            text in "(data: ?[a-z{}é]{0,6}|event: [a-z]{0,3}|: c|id: 1|\u{feff}|)((\n|\r\n|\r)(data:[a-z]{0,4}|event:x||)){0,12}",
+            text in "(data: ?[a-z{}é]{0,6}|event: [a-z]{0,3}|: c|id: 1|\u{feff}|)((\n|\r\n|\r)(data:[a-z]{0,4}|event:x|\\{|)){0,12}",
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
         ) {
             let bytes = text.as_bytes();

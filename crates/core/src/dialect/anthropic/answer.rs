@@ -7,14 +7,13 @@ use serde_json::Value;
 
 use super::content;
 use crate::dialect::facts::{ResponseFacts, append, keep_first};
+use crate::dialect::openai;
 use crate::json::Json;
 
 /// Where citations are kept.
 pub const CITATIONS: &str = "citations";
 /// Where blocks of the server's own tools are kept.
 const SERVER_TOOLS: &str = "server_tools";
-/// Blocks or citations kept of one answer.
-const MAX_KEPT: usize = 256;
 
 /// Reads what a message has around its content.
 pub fn read_message(message: &Json<'_>, facts: &mut ResponseFacts) {
@@ -37,9 +36,7 @@ pub fn read_ending(body: &Json<'_>, facts: &mut ResponseFacts) {
 pub fn read_block(block: &Json<'_>, index: Option<u64>, facts: &mut ResponseFacts) -> bool {
     match block.get("type").str() {
         Some("text") => {
-            for citation in block.get("citations").items() {
-                keep(facts, CITATIONS, citation.to_value());
-            }
+            openai::keep_list(facts, CITATIONS, block.get("citations").items().iter().map(Json::to_value));
             read_delta(block, index, facts)
         }
         Some("thinking") => read_delta(block, index, facts),
@@ -57,7 +54,7 @@ pub fn read_block(block: &Json<'_>, index: Option<u64>, facts: &mut ResponseFact
         // Encrypted, and of no use to anybody else.
         Some("redacted_thinking") | None => false,
         Some(_) => {
-            keep(facts, SERVER_TOOLS, block.to_value());
+            keep(facts, SERVER_TOOLS, block);
             false
         }
     }
@@ -78,7 +75,7 @@ pub fn read_delta(delta: &Json<'_>, index: Option<u64>, facts: &mut ResponseFact
         }
         Some("input_json_delta") => read_input(delta.get("partial_json").str().unwrap_or_default(), index, facts),
         Some("citations_delta") => {
-            keep(facts, CITATIONS, delta.get("citation").to_value());
+            keep(facts, CITATIONS, delta.get("citation"));
             false
         }
         // Signatures.
@@ -133,14 +130,8 @@ fn server_input(facts: &mut ResponseFacts) -> Option<&mut Value> {
 }
 
 /// Adds to a list of what is kept aside.
-pub fn keep(facts: &mut ResponseFacts, key: &str, value: Value) {
-    if value.is_null() {
-        return;
-    }
-    let list = facts.extra.entry(key).or_insert_with(|| Value::Array(Vec::new()));
-    if let Some(list) = list.as_array_mut().filter(|list| list.len() < MAX_KEPT) {
-        list.push(value);
-    }
+pub fn keep(facts: &mut ResponseFacts, key: &str, value: &Json<'_>) {
+    openai::keep_list(facts, key, (!value.is_null()).then(|| value.to_value()));
 }
 
 /// Reads a usage object. That of `message_delta` repeats, corrects or completes that of `message_start`: what it names,

@@ -1,6 +1,7 @@
 //! Anthropic's older text completions: `POST /v1/complete`, a prompt in, its continuation out. No usage.
 //!
-//! Source: <https://docs.anthropic.com/en/api/complete>.
+//! Events of version 2023-01-01 have no names, and each repeats all of the text so far; later ones add to it.
+//! Sources: <https://docs.anthropic.com/en/api/complete>, <https://docs.anthropic.com/en/api/versioning>.
 
 use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first};
 use crate::dialect::{Dialect, Event, openai};
@@ -43,6 +44,12 @@ impl Dialect for AnthropicComplete {
     }
 
     fn read_event(&self, event: &Event<'_>, _: &RequestFacts, facts: &mut ResponseFacts) {
+        let told = event.body.get("completion").str().unwrap_or_default();
+        if let Some(choice) = facts.choices.first_mut().filter(|_| event.name.is_empty())
+            && choice.text.as_ref().is_some_and(|text| told.starts_with(text.as_str()))
+        {
+            choice.text = None;
+        }
         if read(event.body, facts) {
             facts.token_at(event.at);
         }

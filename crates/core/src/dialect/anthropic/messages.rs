@@ -47,19 +47,18 @@ impl Dialect for AnthropicMessages {
             "message_start" => {
                 let message = body.get("message");
                 self.read_response(message, request, facts);
-                // The output counted so far is none that was measured: a stream that breaks off has no other.
-                if message.get("stop_reason").is_null() {
-                    (facts.usage.output, facts.usage.total) = (None, None);
-                }
                 false
             }
-            "content_block_start" => answer::read_block(body.get("content_block"), index, facts),
-            "content_block_delta" => answer::read_delta(body.get("delta"), index, facts),
+            "content_block_start" => generates(answer::read_block(body.get("content_block"), index, facts), facts),
+            "content_block_delta" => generates(answer::read_delta(body.get("delta"), index, facts), facts),
             "content_block_stop" => {
                 answer::finish_block(index, facts);
                 false
             }
             "message_delta" => {
+                // Where the end counts nothing, what the beginning counted was all.
+                facts.usage.output = facts.usage.output.or(facts.output_before.take());
+                facts.count_with_cache(None);
                 answer::read_ending(body.get("delta"), facts);
                 answer::read_ending(body, facts);
                 false
@@ -87,6 +86,16 @@ impl Dialect for AnthropicMessages {
     fn read_usage(&self, usage: &Json<'_>, facts: &mut ResponseFacts) {
         answer::read_usage(usage, facts);
     }
+}
+
+/// Sets the output that `message_start` counted aside once more is generated: a stream that breaks off before its
+/// `message_delta` has no count of what it said. Passes `token` on.
+fn generates(token: bool, facts: &mut ResponseFacts) -> bool {
+    if token && let Some(output) = facts.usage.output.take() {
+        facts.output_before = Some(output);
+        facts.usage.total = None;
+    }
+    token
 }
 
 /// See the module.

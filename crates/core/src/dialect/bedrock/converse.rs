@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::{content, read_usage};
+use super::{content, read_error, read_usage};
 use crate::dialect::anthropic::answer;
 use crate::dialect::anthropic::content::{call, read_content, read_message};
 use crate::dialect::facts::{RequestFacts, ResponseFacts, append};
@@ -35,6 +35,7 @@ impl Dialect for BedrockConverse {
     }
 
     fn read_response(&self, body: &Json<'_>, _: &RequestFacts, facts: &mut ResponseFacts) {
+        read_error(body, facts);
         read_answer(body, facts);
     }
 
@@ -89,7 +90,7 @@ pub fn read_answer(body: &Json<'_>, facts: &mut ResponseFacts) {
             match kind.as_ref() {
                 "toolUse" => {
                     begin_call(value, index, facts);
-                    finish_call(index, facts);
+                    answer::finish_block(index, facts);
                 }
                 "reasoningContent" => {
                     say_reasoning(value.get("reasoningText"), facts);
@@ -98,9 +99,8 @@ pub fn read_answer(body: &Json<'_>, facts: &mut ResponseFacts) {
                     for text in value.get("content").items() {
                         say_text(text, facts);
                     }
-                    for citation in value.get("citations").items() {
-                        answer::keep(facts, answer::CITATIONS, citation.to_value());
-                    }
+                    let citations = value.get("citations").items();
+                    openai::keep_list(facts, answer::CITATIONS, citations.iter().map(Json::to_value));
                 }
                 _ => {
                     say_text(block, facts);
@@ -135,7 +135,8 @@ pub fn read_event(name: &str, body: &Json<'_>, at: At, facts: &mut ResponseFacts
         }
         "contentBlockDelta" => read_delta(body.get("delta"), index, facts),
         "contentBlockStop" => {
-            finish_call(index, facts);
+            // A call that said nothing has no arguments.
+            answer::finish_block(index, facts);
             false
         }
         "messageStop" | "metadata" => {
@@ -170,7 +171,7 @@ fn read_delta(delta: &Json<'_>, index: Option<u64>, facts: &mut ResponseFacts) -
             !input.is_empty()
         });
     }
-    answer::keep(facts, answer::CITATIONS, delta.get("citation").to_value());
+    answer::keep(facts, answer::CITATIONS, delta.get("citation"));
     if delta.get("reasoningContent").is_object() {
         return say_reasoning(delta.get("reasoningContent"), facts);
     }
@@ -199,9 +200,4 @@ fn begin_call(value: &Json<'_>, index: Option<u64>, facts: &mut ResponseFacts) -
         tool.call = call(id, value.get("name").id(), value.get("input"));
     }
     true
-}
-
-/// The block is complete: a call that said nothing has no arguments.
-fn finish_call(index: Option<u64>, facts: &mut ResponseFacts) {
-    answer::finish_block(index, facts);
 }

@@ -34,6 +34,7 @@ impl Dialect for BedrockCountTokens {
     }
 
     fn read_response(&self, body: &Json<'_>, _: &RequestFacts, facts: &mut ResponseFacts) {
+        super::read_error(body, facts);
         facts.usage.input = body.get("inputTokens").count();
     }
 }

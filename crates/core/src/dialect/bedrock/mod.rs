@@ -84,25 +84,28 @@ impl Counts {
     }
 }
 
-/// Reads Converse's usage, which Amazon's Nova models answer with as well. Cached tokens are counted beside the input;
-/// where the total shows that they are not, inside.
+/// Reads Converse's usage, which Amazon's Nova models answer with as well. Cached tokens are counted beside the input.
 fn read_usage(usage: &Json<'_>, facts: &mut ResponseFacts) {
     if usage.members().is_empty() {
         return;
     }
     let first = |names: [&str; 2]| names.iter().find_map(|name| usage.get(name).count());
-    let (input, output) = (usage.get("inputTokens").count(), usage.get("outputTokens").count());
-    let total = usage.get("totalTokens").count();
-    facts.usage.output = output;
+    facts.usage.output = usage.get("outputTokens").count();
     facts.usage.cache_read = first(["cacheReadInputTokens", "cacheReadInputTokenCount"]);
     facts.usage.cache_write = first(["cacheWriteInputTokens", "cacheWriteInputTokenCount"]);
-    facts.uncached_input = input;
-    facts.count_with_cache(total);
-    let sum = input.and_then(|input| input.checked_add(output?));
-    if sum.is_some() && total == sum {
-        facts.usage.input = input;
-    }
+    facts.uncached_input = usage.get("inputTokens").count();
+    facts.count_with_cache(usage.get("totalTokens").count());
     facts.keep_extra("cache_details", usage.get("cacheDetails").to_value());
+}
+
+/// Reads what kind of error a body tells of, where the header `x-amzn-errortype` did not: `{namespace}#{type}`. Paths that
+/// the service does not know are answered inside `Output`.
+fn read_error(body: &Json<'_>, facts: &mut ResponseFacts) {
+    let told = body.get("__type").word().or_else(|| body.get("Output").get("__type").word());
+    if let Some(kind) = told {
+        let kind = kind.rsplit('#').next().unwrap_or(&kind).to_owned();
+        facts.error.get_or_insert_default().kind.get_or_insert(kind);
+    }
 }
 
 #[cfg(test)]

@@ -13,9 +13,6 @@ use crate::dialect::{Dialect, Event, cohere, openai};
 use crate::json::Json;
 use crate::record::{CallError, Message};
 
-/// Citations of a stream that are kept.
-const MAX_CITATIONS: usize = 256;
-
 /// See the module.
 #[derive(Debug)]
 pub struct CohereChatV2;
@@ -59,12 +56,7 @@ impl Dialect for CohereChatV2 {
             facts.token_at(event.at);
         }
         let citation = message.get("citations");
-        if citation.is_object() {
-            let kept = facts.extra.entry("citations").or_insert_with(|| Value::Array(Vec::new()));
-            if let Some(kept) = kept.as_array_mut().filter(|kept| kept.len() < MAX_CITATIONS) {
-                kept.push(citation.to_value());
-            }
-        }
+        openai::keep_list(facts, "citations", citation.is_object().then(|| citation.to_value()));
         read_end(delta, facts);
         cohere::read_meta(delta.get("usage"), facts);
         if let Some(message) = delta.get("error").filled() {

@@ -1,7 +1,7 @@
 //! `...:countTokens`: `contents`, or a whole `generateContentRequest`, in; `{"totalTokens", "cachedContentTokenCount"}`
 //! out. Source: <https://ai.google.dev/api/tokens>.
 
-use super::{body_model, content, generate};
+use super::{content, generate, read_model};
 use crate::dialect::Dialect;
 use crate::dialect::facts::{RequestFacts, ResponseFacts};
 use crate::json::Json;
@@ -19,7 +19,7 @@ impl Dialect for GeminiCountTokens {
     fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
         let names = ["generateContentRequest", "generate_content_request", "request"];
         let body = names.iter().map(|name| body.get(name)).find(|inner| inner.is_object()).unwrap_or(body);
-        facts.request.model = body_model(body);
+        read_model(body, &mut facts.request);
         generate::read_generation(body, facts);
         facts.request.message_count = content::count(body.get("contents"));
     }

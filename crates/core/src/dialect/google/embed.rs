@@ -1,7 +1,7 @@
 //! `...:embedContent`: `content` in, `embedding.values` out; `...:batchEmbedContents`: many of them, as `requests` in
 //! and `embeddings` out. Source: <https://ai.google.dev/api/embeddings>.
 
-use super::{body_model, content, generate};
+use super::{content, generate, read_model};
 use crate::dialect::facts::{RequestFacts, ResponseFacts};
 use crate::dialect::{Dialect, openai};
 use crate::json::Json;
@@ -27,7 +27,7 @@ impl Dialect for GeminiEmbed {
         }
         // All requests of a batch are for the same model; they hardly differ in the rest.
         if let Some(first) = requests.first() {
-            request.model = body_model(first);
+            read_model(first, request);
             openai::keep_other(first, &NOT_PARAMETERS, &mut request.params);
         }
     }

@@ -1,20 +1,17 @@
 //! `...:generateContent` and `...:streamGenerateContent`: contents in, candidates out.
 //!
 //! Streams are one JSON array that grows, or server-sent events (`?alt=sse`); their items have the shape of a whole
-//! answer, and usage counts everything so far. Function calls come whole, rarely with an id: each is another call.
+//! answer, and usage counts everything so far. Function calls come whole, rarely with an id: each is another call; on
+//! Vertex AI their arguments may come in pieces (see [`arguments`]).
 //! Google's code assistants send the same inside `request`, and answer it inside `response`.
 //! Source: <https://ai.google.dev/api/generate-content>.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{body_model, content, either, keep_media, read_config, usage};
+use super::{arguments, content, either, read_config, read_model, usage};
 use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first};
 use crate::dialect::{ChoiceFacts, Dialect, Event, openai};
 use crate::json::Json;
-use crate::record::ToolCall;
-
-/// Items of an answer that are kept beside its text, such as code that was run.
-const MAX_KEPT: usize = 64;
 
 /// Members of a request that are no parameters.
 const NOT_PARAMETERS: [&str; 10] = [
@@ -51,7 +48,7 @@ impl Dialect for GeminiGenerate {
     }
 
     fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
-        facts.request.model = body_model(body);
+        read_model(body, &mut facts.request);
         let body = inside(body, "request");
         read_generation(body, facts);
         facts.request.message_count = content::count(body.get("contents"));
@@ -113,16 +110,17 @@ fn read(body: &Json<'_>, facts: &mut ResponseFacts) -> bool {
             if let Some(media) = content::read_media(part) {
                 // Drafts of pictures are thoughts.
                 if !content::is_thought(part) {
-                    keep_media(facts, media);
+                    facts.keep_media(media);
                 }
                 token = true;
             } else if let Some(choice) = facts.choice(index) {
                 token |= read_part(part, choice);
             }
             for key in ["executableCode", "codeExecutionResult"] {
+                // Code that the server ran, and what came of it.
                 let value = part.get(key);
                 if index == 0 && value.is_object() {
-                    keep_item(key, value.to_value(), &mut facts.extra);
+                    openai::keep_list(facts, key, [value.to_value()]);
                 }
             }
         }
@@ -150,20 +148,18 @@ fn read_part(part: &Json<'_>, choice: &mut ChoiceFacts) -> bool {
         return !text.is_empty();
     }
     let Some(call) = content::read_call(part) else { return false };
-    // Arguments in pieces (`partialArgs`) continue the call that was named before.
+    // Arguments in pieces continue the call that was named before.
     let begun = call.name.is_none() && !choice.tool_calls.is_empty();
     let next = choice.tool_calls.len() as u64;
     if !begun && let Some(tool) = choice.tool(Some(next), None) {
-        tool.call = ToolCall { ..call };
+        tool.call = call;
+    }
+    if let Some(tool) = choice.tool_calls.last_mut() {
+        for piece in either(either(part, "functionCall", "function_call"), "partialArgs", "partial_args").items() {
+            arguments::add(piece, &mut tool.values);
+        }
     }
     true
-}
-
-fn keep_item(key: &str, value: Value, extra: &mut Map<String, Value>) {
-    let items = extra.entry(key).or_insert_with(|| Value::Array(Vec::new()));
-    if let Some(items) = items.as_array_mut().filter(|items| items.len() < MAX_KEPT) {
-        items.push(value);
-    }
 }
 
 /// Reads a `usageMetadata`; the last one counts everything.

@@ -5,7 +5,7 @@
 //! interaction's beginning and its end, which carries the usage.
 //! Source: <https://ai.google.dev/gemini-api/docs/interactions>.
 
-use super::{keep_media, read_config, usage};
+use super::{read_config, usage};
 use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first};
 use crate::dialect::{ChoiceFacts, Dialect, Event, media, openai};
 use crate::json::Json;
@@ -169,7 +169,7 @@ fn read_output(output: &Json<'_>, index: Option<u64>, facts: &mut ResponseFacts)
         return contents.fold(false, |token, content| read_output(content, index, facts) | token);
     }
     if let Some(media) = read_media(output) {
-        keep_media(facts, media);
+        facts.keep_media(media);
         return true;
     }
     let Some(choice) = facts.choice(0) else { return false };

@@ -3,6 +3,7 @@
 //! Sources: <https://ai.google.dev/api>, <https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest>. Both
 //! are protocol buffers in JSON: members are named in camel case, requests may have them in snake case as well.
 
+mod arguments;
 mod content;
 mod count;
 mod embed;
@@ -12,10 +13,10 @@ mod predict;
 
 use percent_encoding::percent_decode_str;
 
-use super::facts::ResponseFacts;
+use super::facts::keep_first;
 use super::{Dialect, Endpoint};
 use crate::json::Json;
-use crate::record::{Media, Operation, Params, Usage};
+use crate::record::{Operation, Params, Request, Usage};
 
 /// Where they are found. Of two that share their end, Vertex is the one that names a location.
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -49,17 +50,17 @@ const fn streams(endpoint: Endpoint) -> Endpoint {
 }
 
 /// The model in `.../models/{model}:{method}`; tuned models and deployments stand below other names.
-fn model(path: &str) -> Option<String> {
+pub(super) fn model(path: &str) -> Option<String> {
     let (before, last) = path.rsplit_once('/')?;
     let (model, _) = last.rsplit_once(':')?;
     let named = ["/models", "/tunedModels", "/endpoints"].iter().any(|parent| before.ends_with(parent));
     (named && !model.is_empty()).then(|| percent_decode_str(model).decode_utf8_lossy().into_owned())
 }
 
-/// The model that a body names, without the collection it stands in.
-fn body_model(body: &Json<'_>) -> Option<String> {
-    let model = body.get("model").word()?;
-    Some(model.rsplit('/').next().unwrap_or(&model).to_owned())
+/// Reads the model that a body names, without the collection it stands in: that of the path is known already.
+fn read_model(body: &Json<'_>, request: &mut Request) {
+    let last = |model: String| model.rsplit('/').next().unwrap_or(&model).to_owned();
+    keep_first(&mut request.model, body.get("model").word().map(last));
 }
 
 /// The member of either name.
@@ -97,15 +98,6 @@ fn read_config(config: &Json<'_>, params: &mut Params) {
     params.presence_penalty = either(config, "presencePenalty", "presence_penalty").f64();
     params.frequency_penalty = either(config, "frequencyPenalty", "frequency_penalty").f64();
     super::openai::keep_other(config, &NAMED, params);
-}
-
-/// Media that are kept of one answer.
-const MAX_MEDIA: usize = 128;
-
-fn keep_media(facts: &mut ResponseFacts, media: Media) {
-    if facts.media.len() < MAX_MEDIA {
-        facts.media.push(media);
-    }
 }
 
 /// What the two shapes of usage have in common: what tools add comes beside the prompt, thoughts beside the answer.

@@ -9,7 +9,7 @@
 //! Source: <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/text-embeddings-api>,
 //! <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/imagen-api>.
 
-use super::{either, keep_media, read_config};
+use super::{either, read_config};
 use crate::dialect::facts::{RequestFacts, ResponseFacts};
 use crate::dialect::{Dialect, media, openai};
 use crate::json::Json;
@@ -78,7 +78,7 @@ impl Dialect for VertexPredict {
         }
         for (index, prediction) in predictions.iter().enumerate().filter(|_| !embeds) {
             if prediction.get("bytesBase64Encoded").filled().is_some() {
-                keep_media(facts, read_image(prediction));
+                facts.keep_media(read_image(prediction));
             } else if let Some(text) = prediction.str().or_else(|| prediction.get("content").str())
                 && let Some(choice) = facts.choice(index)
             {

@@ -2,12 +2,9 @@
 //! the same shape.
 
 use crate::dialect::facts::{ResponseFacts, append, keep_first};
-use crate::dialect::media;
+use crate::dialect::{media, openai};
 use crate::json::Json;
-use crate::record::Usage;
-
-/// Pictures kept of one answer.
-const MAX_IMAGES: usize = 64;
+use crate::record::{Operation, Usage};
 
 /// Reads an answer, `whole` or a piece of one. True when it carried a generated token.
 pub fn read(body: &Json<'_>, whole: bool, facts: &mut ResponseFacts) -> bool {
@@ -108,7 +105,7 @@ fn read_calls(calls: &Json<'_>, facts: &mut ResponseFacts) {
         let tool = facts.choice(0).and_then(|choice| choice.tool(Some(index as u64), None));
         if let Some(tool) = tool {
             tool.call.name = call.get("name").id();
-            tool.call.arguments = Some(call.get("parameters").to_value().to_string());
+            tool.call.arguments = openai::arguments(call.get("parameters"));
         }
     }
 }
@@ -134,6 +131,8 @@ fn read_vectors(body: &Json<'_>, facts: &mut ResponseFacts) {
     } else {
         return;
     };
+    // An ARN hides what kind of model it stands for.
+    facts.operation = Some(Operation::Embeddings);
     facts.embedding_dims = dims.map(|dims| dims as u64);
     facts.embedding_count = count.map(|count| count as u64);
 }
@@ -142,7 +141,7 @@ fn read_vectors(body: &Json<'_>, facts: &mut ResponseFacts) {
 fn read_images(body: &Json<'_>, facts: &mut ResponseFacts) {
     let artifacts = body.get("artifacts").items().iter().map(|artifact| artifact.get("base64"));
     let images = body.get("images").items().iter().chain(artifacts).filter(|image| image.str().is_some());
-    facts.media.extend(images.take(MAX_IMAGES).map(|image| media::inline("image", None, image)));
+    images.for_each(|image| facts.keep_media(media::inline("image", None, image)));
     let reasons = body.get("finish_reasons").items().iter().chain(body.get("artifacts").items());
     for (index, reason) in reasons.enumerate() {
         let reason = if reason.is_object() { reason.get("finishReason") } else { reason };

@@ -39,6 +39,7 @@ impl Dialect for BedrockInvoke {
     }
 
     fn read_response(&self, body: &Json<'_>, request: &RequestFacts, facts: &mut ResponseFacts) {
+        super::read_error(body, facts);
         if body.get("type").str() == Some("message") {
             AnthropicMessages.read_response(body, request, facts);
         } else if body.get("output").get("message").is_object() {
