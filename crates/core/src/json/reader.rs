@@ -4,19 +4,19 @@ use std::borrow::Cow;
 
 use memchr::memchr2;
 
-use super::{Json, MAX_DEPTH, MAX_NODES, MAX_NUMBERS, Parsed, Problem};
+use super::{Json, List, MAX_DEPTH, MAX_NODES, MAX_NUMBERS, Parsed, Problem, RESERVE};
 
 /// Reads the first JSON value of `input`. What follows it is an error unless it is white space or NUL.
 pub fn parse(input: &str) -> Parsed<'_> {
-    let mut reader = Reader { input, bytes: input.as_bytes(), at: 0, nodes: 0, numbers: 0, problem: None };
+    let mut reader = Reader { input, bytes: input.as_bytes(), at: 0, nodes: 0, numbers: 0, problem: None, stopped: false };
     if reader.bytes.starts_with(b"\xef\xbb\xbf") {
         reader.at = 3;
     }
     let value = reader.value(0).unwrap_or(Json::Null);
-    if reader.problem.is_none() {
+    if !reader.stopped {
         reader.space();
         if let Some(offset) = reader.bytes.iter().skip(reader.at).position(|byte| *byte != 0) {
-            reader.problem = Some(Problem::Invalid(reader.at + offset));
+            reader.problem = reader.problem.or(Some(Problem::Invalid(reader.at + offset)));
         }
     }
     Parsed { value, problem: reader.problem }
@@ -30,6 +30,8 @@ struct Reader<'a> {
     /// Numbers in arrays that can be copied.
     numbers: usize,
     problem: Option<Problem>,
+    /// The problem ends all reading: what is too deep or too many is passed over, and reading goes on.
+    stopped: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -37,16 +39,20 @@ impl<'a> Reader<'a> {
     fn value(&mut self, depth: usize) -> Option<Json<'a>> {
         self.space();
         self.nodes += 1;
-        if self.nodes > MAX_NODES {
+        if self.nodes > MAX_NODES + RESERVE {
             return self.stop(Problem::TooMany);
         }
         match self.peek() {
             None => self.stop(Problem::Truncated),
             Some(b'"') => {
                 let text = self.string()?;
-                Some(if self.problem_stops().is_some() { Json::CutString(text) } else { Json::String(text) })
+                Some(if self.stopped { Json::CutString(text) } else { Json::String(text) })
             }
-            Some(b'{' | b'[') if depth >= MAX_DEPTH => self.skip_nested(),
+            Some(b'{' | b'[') if depth >= MAX_DEPTH => {
+                self.pass_nested()?;
+                self.problem.get_or_insert(Problem::TooDeep);
+                Some(Json::Null)
+            }
             Some(b'{') => Some(self.object(depth)),
             Some(b'[') => Some(self.numbers().unwrap_or_else(|| self.array(depth))),
             Some(b'-' | b'0'..=b'9') if !self.rest().starts_with(b"-I") => {
@@ -76,7 +82,7 @@ impl<'a> Reader<'a> {
                     let Some(key) = self.string() else { break };
                     self.space();
                     match self.peek() {
-                        Some(b':') if self.problem_stops().is_none() => self.at += 1,
+                        Some(b':') if !self.stopped => self.at += 1,
                         other => {
                             self.unexpected(other);
                             break;
@@ -84,7 +90,7 @@ impl<'a> Reader<'a> {
                     }
                     let Some(value) = self.value(depth + 1) else { break };
                     members.push((key, value));
-                    if self.problem_stops().is_some() {
+                    if self.stopped {
                         break;
                     }
                 }
@@ -99,7 +105,7 @@ impl<'a> Reader<'a> {
 
     fn array(&mut self, depth: usize) -> Json<'a> {
         self.at += 1;
-        let mut items = Vec::new();
+        let (mut items, mut left_out) = (Vec::new(), 0);
         loop {
             self.space();
             match self.peek() {
@@ -107,17 +113,24 @@ impl<'a> Reader<'a> {
                     self.at += 1;
                     break;
                 }
-                Some(b',') if !items.is_empty() => self.at += 1,
+                Some(b',') if !items.is_empty() || left_out > 0 => self.at += 1,
+                Some(_) if self.nodes >= MAX_NODES => {
+                    if self.pass().is_none() {
+                        break;
+                    }
+                    self.problem.get_or_insert(Problem::TooMany);
+                    left_out += 1;
+                }
                 _ => {
                     let Some(value) = self.value(depth + 1) else { break };
                     items.push(value);
-                    if self.problem_stops().is_some() {
+                    if self.stopped {
                         break;
                     }
                 }
             }
         }
-        Json::Array(items)
+        Json::Array(List { items, left_out })
     }
 
     /// An array of numbers, read as one: vectors of thousands of floats are never looked into. Null when it is cut.
@@ -256,8 +269,22 @@ impl<'a> Reader<'a> {
         self.stop(Problem::Invalid(self.at))
     }
 
-    /// Passes over a value that is nested too deep, without recursion.
-    fn skip_nested(&mut self) -> Option<Json<'a>> {
+    /// Passes over a value; `None` where it is cut.
+    fn pass(&mut self) -> Option<()> {
+        match self.peek() {
+            Some(b'{' | b'[') => self.pass_nested(),
+            Some(b'"') => self.string().map(drop),
+            Some(b'-' | b'0'..=b'9') if !self.rest().starts_with(b"-I") => {
+                self.number();
+                Some(())
+            }
+            _ => self.word().map(drop),
+        }
+        .filter(|()| !self.stopped)
+    }
+
+    /// Passes over an array or an object, without recursion; `None` where it is cut.
+    fn pass_nested(&mut self) -> Option<()> {
         let mut depth = 0usize;
         loop {
             match self.peek() {
@@ -272,20 +299,16 @@ impl<'a> Reader<'a> {
             }
             self.at += 1;
             if depth == 0 {
-                self.problem.get_or_insert(Problem::TooDeep);
-                return Some(Json::Null);
+                return Some(());
             }
         }
     }
 
-    /// The problem that ends all reading, if there is one: a value that was too deep was skipped, reading goes on.
-    fn problem_stops(&self) -> Option<Problem> {
-        self.problem.filter(|problem| *problem != Problem::TooDeep)
-    }
-
     fn stop<T>(&mut self, problem: Problem) -> Option<T> {
-        if self.problem_stops().is_none() {
-            self.problem = Some(problem);
+        if !self.stopped {
+            // What was left out has to be told.
+            self.problem = self.problem.filter(|known| *known == Problem::TooMany).or(Some(problem));
+            self.stopped = true;
         }
         None
     }
