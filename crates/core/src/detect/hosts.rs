@@ -127,7 +127,11 @@ const HOSTS: [(&str, &str); 114] = [
 pub(crate) fn provider_by_host(host: &str) -> Option<&'static str> {
     /// Every request asks: of the table, only the names with the same [`letter`] are compared.
     static BY_LETTER: LazyLock<Vec<Vec<&'static (&str, &str)>>> = LazyLock::new(|| {
-        (0..=u8::MAX).map(|byte| HOSTS.iter().filter(|(name, _)| letter(name) == byte).collect()).collect()
+        let mut lists = vec![Vec::new(); 256];
+        for host in &HOSTS {
+            lists.get_mut(usize::from(letter(host.0))).into_iter().for_each(|list| list.push(host));
+        }
+        lists
     });
     let matches = |name: &str| match name.as_bytes().first() {
         Some(b'.' | b'-') => ends_with_ignore_case(host, name),

@@ -90,7 +90,7 @@ pub fn detect(settings: &Settings, head: &RequestHead<'_>) -> Option<Detection> 
     let (path, candidates) = found?;
     let known = host.provider();
     let deployed = [path, head.path].into_iter().any(|path| path.contains("/openai/deployments/"));
-    let versioned = ["/v1/", "/v2/", "/v1beta/", "/deployments/"].iter().any(|segment| path.contains(segment));
+    let versioned = path.split('/').any(|segment| matches!(segment, "v1" | "v2" | "v1beta" | "deployments"));
     let anybodys = candidates.iter().flatten().all(|endpoint| endpoint.anybodys);
     Some(Detection {
         provider: known.or(deployed.then_some("azure")).map(str::to_owned),
