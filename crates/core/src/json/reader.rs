@@ -180,6 +180,17 @@ impl<'a> Reader<'a> {
     /// A string; when the input ends inside it, what there is of it.
     fn string(&mut self) -> Option<Cow<'a, str>> {
         let start = self.at + 1;
+        let end = start + quote_or_backslash(self.bytes.get(start..)?).unwrap_or_default();
+        if self.bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return self.input.get(start..end).map(Cow::Borrowed);
+        }
+        self.unescape(start)
+    }
+
+    /// A string with escapes, or one that is cut. By itself: nearly all strings are neither.
+    #[inline(never)]
+    fn unescape(&mut self, start: usize) -> Option<Cow<'a, str>> {
         let mut from = start;
         let mut owned: Option<String> = None;
         loop {
