@@ -12,11 +12,14 @@
 //! What the end of the input cuts is no value that was measured: a number, a word or a list of numbers is left out, a
 //! string is a [`Json::CutString`], which is text but no name.
 //!
-//! Bounds: [`MAX_DEPTH`] levels (deeper values are skipped, read as null) and [`MAX_NODES`] values. Arrays that hold
-//! only numbers, such as embedding vectors, are one node whatever their length, and copied only where they are few.
+//! Bounds: [`MAX_DEPTH`] levels (deeper values are skipped, read as null) and [`MAX_NODES`] values. Where there are more,
+//! the further items of lists are counted and not read; what stands beside the lists, such as usage, still is. Arrays
+//! that hold only numbers, such as embedding vectors, are one node whatever their length, and copied only where they are
+//! few.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 
 use serde_json::{Map, Number, Value};
 
@@ -28,8 +31,11 @@ pub use reader::parse;
 
 /// Levels of nesting that are read. `serde_json` reads 128: what a record adds around a value has room.
 pub const MAX_DEPTH: usize = 100;
-/// Values that are read of one document.
-pub const MAX_NODES: usize = 500_000;
+/// Values of one document up to which the items of its lists are read. What a record makes of one may take some hundred
+/// bytes, whatever the three that it has in the text.
+pub const MAX_NODES: usize = 100_000;
+/// Further values that are read of what is no list's item; then reading stops.
+const RESERVE: usize = MAX_NODES / 10;
 /// Numbers of one array that [`Json::to_value`] copies; of more, it tells the count. All arrays of a document together
 /// may have [`MAX_NODES`]: copied, a digit and its comma take sixteen times their size.
 pub const MAX_NUMBERS: usize = 4096;
@@ -50,12 +56,50 @@ pub enum Json<'a> {
     /// What there is of a string that the end of the input, or a byte that fits nothing, cuts.
     CutString(Cow<'a, str>),
     /// An array.
-    Array(Vec<Json<'a>>),
+    Array(List<'a>),
     /// A non-empty array of nothing but numbers: their count and the text between the brackets; no text where there are
     /// too many to be copied.
     Numbers(usize, &'a str),
     /// An object, in the order of the text.
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
+}
+
+/// The items of an array, as far as they were read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct List<'a> {
+    items: Vec<Json<'a>>,
+    /// How many more there were.
+    left_out: usize,
+}
+
+impl<'a> List<'a> {
+    /// Adds an item.
+    pub fn push(&mut self, item: Json<'a>) {
+        self.items.push(item);
+    }
+}
+
+impl<'a> From<Vec<Json<'a>>> for List<'a> {
+    fn from(items: Vec<Json<'a>>) -> Self {
+        Self { items, left_out: 0 }
+    }
+}
+
+impl<'a> Deref for List<'a> {
+    type Target = [Json<'a>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.items
+    }
+}
+
+impl<'s, 'a> IntoIterator for &'s List<'a> {
+    type Item = &'s Json<'a>;
+    type IntoIter = std::slice::Iter<'s, Json<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.iter()
+    }
 }
 
 /// Why a document was not read to its end.
@@ -67,7 +111,7 @@ pub enum Problem {
     Invalid(usize),
     /// Some values were nested deeper than [`MAX_DEPTH`]; they were skipped.
     TooDeep,
-    /// There were more than [`MAX_NODES`] values; the rest was not read.
+    /// There were more than [`MAX_NODES`] values; of lists, the rest was counted only.
     TooMany,
 }
 
@@ -77,7 +121,7 @@ impl fmt::Display for Problem {
             Self::Truncated => f.write_str("JSON ends early"),
             Self::Invalid(offset) => write!(f, "invalid JSON at byte {offset}"),
             Self::TooDeep => write!(f, "JSON nested deeper than {MAX_DEPTH} levels"),
-            Self::TooMany => write!(f, "JSON of more than {MAX_NODES} values"),
+            Self::TooMany => write!(f, "JSON of more than {MAX_NODES} values: further items of lists not read"),
         }
     }
 }
@@ -121,7 +165,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The items of an array; none for anything else.
+    /// The items of an array, as far as they were read; none for anything else.
     pub fn items(&self) -> &[Json<'a>] {
         match self {
             Json::Array(items) => items,
@@ -147,10 +191,10 @@ impl<'a> Json<'a> {
         matches!(self, Json::Object(_))
     }
 
-    /// The number of items, where it is an array.
+    /// The number of items, read or not, where it is an array.
     pub fn count_items(&self) -> Option<usize> {
         match self {
-            Json::Array(items) => Some(items.len()),
+            Json::Array(list) => Some(list.items.len() + list.left_out),
             Json::Numbers(count, _) => Some(*count),
             _ => None,
         }

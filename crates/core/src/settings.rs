@@ -42,7 +42,9 @@ impl Default for Settings {
     }
 }
 
-/// Bounds of what is kept of one exchange.
+/// Bounds of what is kept of one exchange, and with [`MAX_NODES`](crate::json::MAX_NODES) of the memory that reading it
+/// takes: beside what was captured, at most 100 MiB for values and messages, four times the bytes of a body's text, and
+/// nine times where it is no UTF-8 (one exchange is read at a time; `tests/memory.rs` holds it).
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes kept of the request's body, and of the response's body (compressed as sent). Of what is longer, the

@@ -1,5 +1,7 @@
 //! Who serves the model: told by the upstream's host, or by what only one provider's responses carry.
 
+use std::sync::LazyLock;
+
 use crate::capture::Headers;
 
 /// Hosts of known providers: exact names, or suffixes that begin with a dot or a hyphen. Proxies that pass calls on to
@@ -123,16 +125,31 @@ const HOSTS: [(&str, &str); 114] = [
 
 /// The provider whose host that is.
 pub(crate) fn provider_by_host(host: &str) -> Option<&'static str> {
+    /// Every request asks: of the table, only the names with the same [`letter`] are compared.
+    static BY_LETTER: LazyLock<Vec<Vec<&'static (&str, &str)>>> = LazyLock::new(|| {
+        let mut lists = vec![Vec::new(); 256];
+        for host in &HOSTS {
+            lists.get_mut(usize::from(letter(host.0))).into_iter().for_each(|list| list.push(host));
+        }
+        lists
+    });
     let matches = |name: &str| match name.as_bytes().first() {
         Some(b'.' | b'-') => ends_with_ignore_case(host, name),
         _ => host.eq_ignore_ascii_case(name),
     };
-    HOSTS
+    BY_LETTER
+        .get(usize::from(letter(host)))?
         .iter()
         .find(|(name, _)| matches(name))
         .map(|(_, provider)| *provider)
         .or(is_sagemaker(host).then_some("sagemaker"))
         .or(is_bedrock(host).then_some("bedrock"))
+}
+
+/// The last letter before the top-level domain, lower case: the `i` of `api.openai.com`.
+fn letter(host: &str) -> u8 {
+    let (before, _) = host.rsplit_once('.').unwrap_or((host, ""));
+    before.bytes().last().unwrap_or_default().to_ascii_lowercase()
 }
 
 /// A host of that provider.
@@ -204,6 +221,7 @@ mod tests {
     fn hosts_are_lower_case_and_told_once() {
         for (position, (name, _)) in HOSTS.iter().enumerate() {
             assert_eq!(*name, name.to_ascii_lowercase());
+            assert_eq!(letter(name), letter(&format!("some{}", name.to_ascii_uppercase())), "{name} has two labels");
             assert!(HOSTS.iter().skip(position + 1).all(|(other, _)| other != name), "{name}");
         }
     }

@@ -7,6 +7,8 @@
 
 mod hosts;
 
+use std::cell::OnceCell;
+
 use crate::capture::RequestHead;
 use crate::dialect::{self, Endpoint};
 use crate::json::Json;
@@ -120,11 +122,11 @@ pub fn detect(settings: &Settings, head: &RequestHead<'_>) -> Option<Detection> 
     if head.method != "POST" {
         return None;
     }
-    let host = head.upstream.map_or(head.host, |upstream| upstream.host);
+    let host = Host::new(head.upstream.map_or(head.host, |upstream| upstream.host));
     // The bytes are in the upstream's format: its path tells more than what the route calls it.
     let upstream_path = head.upstream.map(|upstream| upstream.path).filter(|path| *path != head.path);
     let found = upstream_path.into_iter().chain([head.path]).find_map(|path| {
-        let candidates = by_path(path, host);
+        let candidates = by_path(path, &host);
         candidates[0].is_some().then_some((path, candidates))
     });
     let rule = settings.providers.iter().position(|rule| rule_matches(rule, head));
@@ -132,9 +134,9 @@ pub fn detect(settings: &Settings, head: &RequestHead<'_>) -> Option<Detection> 
         return Some(by_rule(position, rule, found));
     }
     let (path, candidates) = found?;
-    let known = provider_by_host(host);
+    let known = host.provider();
     let deployed = [path, head.path].into_iter().any(|path| path.contains("/openai/deployments/"));
-    let versioned = ["/v1/", "/v2/", "/v1beta/", "/deployments/"].iter().any(|segment| path.contains(segment));
+    let versioned = path.split('/').any(|segment| matches!(segment, "v1" | "v2" | "v1beta" | "deployments"));
     let anybodys = candidates.iter().flatten().all(|endpoint| endpoint.anybodys);
     Some(Detection {
         provider: known.or(deployed.then_some("azure")).map(str::to_owned),
@@ -149,17 +151,18 @@ pub fn detect(settings: &Settings, head: &RequestHead<'_>) -> Option<Detection> 
 
 type Candidates = [Option<&'static Endpoint>; MAX_CANDIDATES];
 
-/// The endpoints with the longest matching end.
-fn by_path(path: &str, host: &str) -> Candidates {
+/// The endpoints with the longest matching end. `host` tells the provider where an endpoint asks for it.
+fn by_path(path: &str, host: &Host<'_>) -> Candidates {
     let path = path.strip_suffix('/').unwrap_or(path);
     let mut found = [None; MAX_CANDIDATES];
     let (mut longest, mut count) = (0, 0);
-    for endpoint in dialect::endpoints() {
+    for endpoint in dialect::endpoints_for(path) {
         let length = endpoint.suffix.len();
-        if length < longest || !path.ends_with(endpoint.suffix) || !path.contains(endpoint.within) {
+        if length < longest || !path.ends_with(endpoint.suffix) {
             continue;
         }
-        if endpoint.only_at.is_some_and(|provider| provider_by_host(host) != Some(provider)) {
+        let elsewhere = endpoint.only_at.is_some_and(|provider| host.provider() != Some(provider));
+        if elsewhere || !path.contains(endpoint.within) {
             continue;
         }
         if length > longest {
@@ -171,6 +174,22 @@ fn by_path(path: &str, host: &str) -> Candidates {
         }
     }
     found
+}
+
+/// Where the request goes, looked up once at most.
+struct Host<'a> {
+    name: &'a str,
+    provider: OnceCell<Option<&'static str>>,
+}
+
+impl<'a> Host<'a> {
+    fn new(name: &'a str) -> Self {
+        Self { name, provider: OnceCell::new() }
+    }
+
+    fn provider(&self) -> Option<&'static str> {
+        *self.provider.get_or_init(|| provider_by_host(self.name))
+    }
 }
 
 fn model(candidates: &Candidates, path: &str) -> Option<String> {
@@ -290,7 +309,7 @@ mod tests {
     fn each_endpoint_has_an_example_that_leads_to_it() {
         for example in dialect::examples() {
             let host = example.host.as_deref().unwrap_or("localhost");
-            let candidates = by_path(&example.path, host);
+            let candidates = by_path(&example.path, &Host::new(host));
             let found = candidates.iter().flatten().any(|endpoint| endpoint.dialect.name() == example.dialect);
             assert!(found, "{example:?} leads to {candidates:?}");
         }

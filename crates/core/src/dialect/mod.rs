@@ -23,6 +23,8 @@ mod tgi;
 mod vertex;
 mod vllm;
 
+use std::sync::LazyLock;
+
 use crate::capture::KeptHeaders;
 use crate::detect;
 use crate::json::Json;
@@ -108,6 +110,17 @@ pub(crate) const FAMILIES: [&[Endpoint]; 13] = [
 /// All endpoints.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     FAMILIES.into_iter().flatten()
+}
+
+/// The endpoints that a path may lead to, by its last byte: most paths lead nowhere, and looking at all of the ends
+/// would cost them more than anything else that is done for them. Paths that end in `/` are asked for without it.
+pub(crate) fn endpoints_for(path: &str) -> impl Iterator<Item = &'static Endpoint> {
+    static BY_LAST_BYTE: LazyLock<Vec<Vec<&'static Endpoint>>> = LazyLock::new(|| {
+        let ends_in = |byte| endpoints().filter(move |at| at.suffix.bytes().last().is_none_or(|last| last == byte));
+        (0..=u8::MAX).map(|byte| ends_in(byte).collect()).collect()
+    });
+    let last = path.bytes().last().unwrap_or_default();
+    BY_LAST_BYTE.get(usize::from(last)).into_iter().flatten().copied()
 }
 
 /// The names of all dialects, in the order of [`FAMILIES`].

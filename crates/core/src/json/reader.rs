@@ -4,19 +4,20 @@ use std::borrow::Cow;
 
 use memchr::memchr2;
 
-use super::{Json, MAX_DEPTH, MAX_NODES, MAX_NUMBERS, Parsed, Problem};
+use super::{Json, List, MAX_DEPTH, MAX_NODES, MAX_NUMBERS, Parsed, Problem, RESERVE};
 
 /// Reads the first JSON value of `input`. What follows it is an error unless it is white space or NUL.
 pub fn parse(input: &str) -> Parsed<'_> {
-    let mut reader = Reader { input, bytes: input.as_bytes(), at: 0, nodes: 0, numbers: 0, problem: None };
+    let mut reader =
+        Reader { input, bytes: input.as_bytes(), at: 0, nodes: 0, numbers: 0, problem: None, stopped: false };
     if reader.bytes.starts_with(b"\xef\xbb\xbf") {
         reader.at = 3;
     }
     let value = reader.value(0).unwrap_or(Json::Null);
-    if reader.problem.is_none() {
+    if !reader.stopped {
         reader.space();
         if let Some(offset) = reader.bytes.iter().skip(reader.at).position(|byte| *byte != 0) {
-            reader.problem = Some(Problem::Invalid(reader.at + offset));
+            reader.problem = reader.problem.or(Some(Problem::Invalid(reader.at + offset)));
         }
     }
     Parsed { value, problem: reader.problem }
@@ -30,6 +31,8 @@ struct Reader<'a> {
     /// Numbers in arrays that can be copied.
     numbers: usize,
     problem: Option<Problem>,
+    /// The problem ends all reading: what is too deep or too many is passed over, and reading goes on.
+    stopped: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -37,16 +40,20 @@ impl<'a> Reader<'a> {
     fn value(&mut self, depth: usize) -> Option<Json<'a>> {
         self.space();
         self.nodes += 1;
-        if self.nodes > MAX_NODES {
+        if self.nodes > MAX_NODES + RESERVE {
             return self.stop(Problem::TooMany);
         }
         match self.peek() {
             None => self.stop(Problem::Truncated),
             Some(b'"') => {
                 let text = self.string()?;
-                Some(if self.problem_stops().is_some() { Json::CutString(text) } else { Json::String(text) })
+                Some(if self.stopped { Json::CutString(text) } else { Json::String(text) })
             }
-            Some(b'{' | b'[') if depth >= MAX_DEPTH => self.skip_nested(),
+            Some(b'{' | b'[') if depth >= MAX_DEPTH => {
+                self.pass_nested()?;
+                self.problem.get_or_insert(Problem::TooDeep);
+                Some(Json::Null)
+            }
             Some(b'{') => Some(self.object(depth)),
             Some(b'[') => Some(self.numbers().unwrap_or_else(|| self.array(depth))),
             Some(b'-' | b'0'..=b'9') if !self.rest().starts_with(b"-I") => {
@@ -63,7 +70,8 @@ impl<'a> Reader<'a> {
 
     fn object(&mut self, depth: usize) -> Json<'a> {
         self.at += 1;
-        let mut members = Vec::new();
+        // Events and answers have about ten members each, what is in them has fewer.
+        let mut members = Vec::with_capacity(if depth == 0 { 12 } else { 0 });
         loop {
             self.space();
             match self.peek() {
@@ -76,7 +84,7 @@ impl<'a> Reader<'a> {
                     let Some(key) = self.string() else { break };
                     self.space();
                     match self.peek() {
-                        Some(b':') if self.problem_stops().is_none() => self.at += 1,
+                        Some(b':') if !self.stopped => self.at += 1,
                         other => {
                             self.unexpected(other);
                             break;
@@ -84,7 +92,7 @@ impl<'a> Reader<'a> {
                     }
                     let Some(value) = self.value(depth + 1) else { break };
                     members.push((key, value));
-                    if self.problem_stops().is_some() {
+                    if self.stopped {
                         break;
                     }
                 }
@@ -99,7 +107,7 @@ impl<'a> Reader<'a> {
 
     fn array(&mut self, depth: usize) -> Json<'a> {
         self.at += 1;
-        let mut items = Vec::new();
+        let (mut items, mut left_out) = (Vec::new(), 0);
         loop {
             self.space();
             match self.peek() {
@@ -107,17 +115,24 @@ impl<'a> Reader<'a> {
                     self.at += 1;
                     break;
                 }
-                Some(b',') if !items.is_empty() => self.at += 1,
+                Some(b',') if !items.is_empty() || left_out > 0 => self.at += 1,
+                Some(_) if self.nodes >= MAX_NODES => {
+                    if self.pass().is_none() {
+                        break;
+                    }
+                    self.problem.get_or_insert(Problem::TooMany);
+                    left_out += 1;
+                }
                 _ => {
                     let Some(value) = self.value(depth + 1) else { break };
                     items.push(value);
-                    if self.problem_stops().is_some() {
+                    if self.stopped {
                         break;
                     }
                 }
             }
         }
-        Json::Array(items)
+        Json::Array(List { items, left_out })
     }
 
     /// An array of numbers, read as one: vectors of thousands of floats are never looked into. Null when it is cut.
@@ -165,10 +180,21 @@ impl<'a> Reader<'a> {
     /// A string; when the input ends inside it, what there is of it.
     fn string(&mut self) -> Option<Cow<'a, str>> {
         let start = self.at + 1;
+        let end = start + quote_or_backslash(self.bytes.get(start..)?).unwrap_or_default();
+        if self.bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return self.input.get(start..end).map(Cow::Borrowed);
+        }
+        self.unescape(start)
+    }
+
+    /// A string with escapes, or one that is cut. By itself: nearly all strings are neither.
+    #[inline(never)]
+    fn unescape(&mut self, start: usize) -> Option<Cow<'a, str>> {
         let mut from = start;
         let mut owned: Option<String> = None;
         loop {
-            let Some(offset) = memchr2(b'"', b'\\', self.bytes.get(from..).unwrap_or_default()) else {
+            let Some(offset) = quote_or_backslash(self.bytes.get(from..).unwrap_or_default()) else {
                 self.at = self.bytes.len();
                 self.stop::<()>(Problem::Truncated);
                 return Some(finish(owned, self.input.get(from..).unwrap_or_default()));
@@ -256,8 +282,22 @@ impl<'a> Reader<'a> {
         self.stop(Problem::Invalid(self.at))
     }
 
-    /// Passes over a value that is nested too deep, without recursion.
-    fn skip_nested(&mut self) -> Option<Json<'a>> {
+    /// Passes over a value; `None` where it is cut.
+    fn pass(&mut self) -> Option<()> {
+        match self.peek() {
+            Some(b'{' | b'[') => self.pass_nested(),
+            Some(b'"') => self.string().map(drop),
+            Some(b'-' | b'0'..=b'9') if !self.rest().starts_with(b"-I") => {
+                self.number();
+                Some(())
+            }
+            _ => self.word().map(drop),
+        }
+        .filter(|()| !self.stopped)
+    }
+
+    /// Passes over an array or an object, without recursion; `None` where it is cut.
+    fn pass_nested(&mut self) -> Option<()> {
         let mut depth = 0usize;
         loop {
             match self.peek() {
@@ -272,20 +312,16 @@ impl<'a> Reader<'a> {
             }
             self.at += 1;
             if depth == 0 {
-                self.problem.get_or_insert(Problem::TooDeep);
-                return Some(Json::Null);
+                return Some(());
             }
         }
     }
 
-    /// The problem that ends all reading, if there is one: a value that was too deep was skipped, reading goes on.
-    fn problem_stops(&self) -> Option<Problem> {
-        self.problem.filter(|problem| *problem != Problem::TooDeep)
-    }
-
     fn stop<T>(&mut self, problem: Problem) -> Option<T> {
-        if self.problem_stops().is_none() {
-            self.problem = Some(problem);
+        if !self.stopped {
+            // What was left out has to be told.
+            self.problem = self.problem.filter(|known| *known == Problem::TooMany).or(Some(problem));
+            self.stopped = true;
         }
         None
     }
@@ -308,6 +344,28 @@ impl<'a> Reader<'a> {
     fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or_default()
     }
+}
+
+/// Where the first quote or backslash is. Most strings are short names: for those, eight bytes at once are quicker than
+/// what is quicker for all others.
+fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    /// The high bit of the first byte that is `byte`, and maybe others behind it.
+    const fn find(word: u64, byte: u8) -> u64 {
+        let zero = word ^ (ONES * byte as u64);
+        zero.wrapping_sub(ONES) & !zero & (ONES << 7)
+    }
+    let mut rest = bytes;
+    for _ in 0..2 {
+        let Some((word, behind)) = rest.split_first_chunk() else { break };
+        let word = u64::from_le_bytes(*word);
+        let found = find(word, b'"') | find(word, b'\\');
+        if found != 0 {
+            return Some(bytes.len() - rest.len() + found.trailing_zeros() as usize / 8);
+        }
+        rest = behind;
+    }
+    memchr2(b'"', b'\\', rest).map(|at| bytes.len() - rest.len() + at)
 }
 
 fn finish<'a>(owned: Option<String>, last: &'a str) -> Cow<'a, str> {

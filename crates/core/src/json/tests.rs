@@ -84,6 +84,37 @@ fn many_numbers_are_counted_instead_of_copied() {
 }
 
 #[test]
+fn what_lists_have_beyond_the_bound_is_counted() {
+    let items = [r#"{"a":["\"}",{}]}"#, "null", "-Infinity", "[1]", "7", r#""],\"""#, "[[]]"].join(", ");
+    let list = format!("{}{items}", format!("{items}, ").repeat(29_999));
+    let text = format!(r#"{{"list":[{list}],"usage":{{"total":7}}}}"#);
+    let parsed = parse(&text);
+    assert_eq!(parsed.problem, Some(Problem::TooMany));
+    assert_eq!(size_of::<Json<'_>>(), 32, "the count takes no room of its own");
+    assert_eq!(parsed.value.get("list").count_items(), Some(7 * 30_000));
+    assert!(parsed.value.get("list").items().len() < MAX_NODES);
+    assert_eq!(parsed.value.get("usage").get("total").count(), Some(7), "what stands beside the list is read");
+    // Of what is no list, less is read.
+    let wide = format!("{{{}\"b\":1}}", r#""a":0,"#.repeat(MAX_NODES + RESERVE));
+    assert_eq!((parse(&wide).value.get("b").count(), parse(&wide).problem), (None, Some(Problem::TooMany)));
+    // That the body is cut, its reader knows; that a list was too long, nobody else does.
+    let cut = format!("[{}", "{},".repeat(MAX_NODES + 1));
+    assert_eq!(parse(&cut).problem, Some(Problem::TooMany));
+}
+
+#[test]
+fn short_and_long_strings_end_where_they_end() {
+    for length in 0..70 {
+        let text = "\u{101}\u{80}#!\u{a2}".chars().cycle().take(length).collect::<String>();
+        for end in ["", "\"", "\\", "\n\"x"] {
+            let told = format!("{text}{end}");
+            let written = Value::from(told.as_str()).to_string();
+            assert_eq!(parse(&written).value.str(), Some(told.as_str()));
+        }
+    }
+}
+
+#[test]
 fn what_is_read_can_be_read_back_inside_of_a_record() {
     let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
     let value = parse(&deep).value.to_value();

@@ -22,7 +22,9 @@ pub fn read(body: &Json<'_>, failed: bool) -> Option<CallError> {
         _ => {}
     }
     // Older vLLM: {"object": "error", "message": ..., "type": ...}.
-    let says_error = failed || body.get("object").str() == Some("error");
+    if !failed && body.get("object").str() != Some("error") {
+        return None;
+    }
     let detail = body.get("detail");
     // AWS: some services write it with a capital.
     let message = body.get("message").filled().or_else(|| body.get("Message").filled());
@@ -30,7 +32,8 @@ pub fn read(body: &Json<'_>, failed: bool) -> Option<CallError> {
         // FastAPI: {"detail": "..."} or {"detail": [{"msg": ..., "type": ...}]}.
         detail.filled().or_else(|| detail.items().first()?.get("msg").filled()).map(str::to_owned)
     });
-    (says_error && (message.is_some() || kind(body).is_some())).then(|| CallError { kind: kind(body), message })
+    let kind = kind(body);
+    (message.is_some() || kind.is_some()).then_some(CallError { kind, message })
 }
 
 /// Characters kept of an error in plain words.

@@ -63,9 +63,9 @@ fn add<'a>(fields: &mut Vec<(Cow<'a, str>, Json<'a>)>, name: &str, value: Json<'
         Some((_, Json::Array(items))) => items.push(value),
         Some((_, known)) => {
             let first = std::mem::replace(known, Json::Null);
-            *known = Json::Array(vec![first, value]);
+            *known = Json::Array(vec![first, value].into());
         }
-        None if listed => fields.push((Cow::Owned(name.to_owned()), Json::Array(vec![value]))),
+        None if listed => fields.push((Cow::Owned(name.to_owned()), Json::Array(vec![value].into()))),
         None => fields.push((Cow::Owned(name.to_owned()), value)),
     }
 }

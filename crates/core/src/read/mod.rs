@@ -13,7 +13,7 @@ use crate::capture::Exchange;
 use crate::context;
 use crate::detect::OPENAI_COMPATIBLE;
 use crate::dialect::{Endpoint, RequestFacts, ResponseFacts};
-use crate::json;
+use crate::json::{self, Problem};
 use crate::record::{CallRecord, Operation, SCHEMA_VERSION, Server, Timing, Usage};
 use crate::settings::ContentPolicy;
 use crate::time::At;
@@ -108,7 +108,7 @@ fn read_request(
     };
     let endpoint = exchange.detection.endpoint(&parsed.value)?;
     if !body.head_bytes().is_empty() {
-        if let Some(problem) = parsed.problem.filter(|_| body.whole()) {
+        if let Some(problem) = parsed.problem.filter(|problem| body.whole() || *problem == Problem::TooMany) {
             issues.push(format!("request: {problem}"));
         }
         // Where several formats share a path, the model's name may tell which it is.

@@ -31,7 +31,7 @@ pub fn read_content(content: &Json<'_>, default_role: &str, messages: &mut Vec<M
     let single = std::slice::from_ref(content);
     let parts = match (content, content.get("parts")) {
         (Json::Null, _) => return,
-        (Json::Object(_), Json::Array(parts)) => parts.as_slice(),
+        (Json::Object(_), Json::Array(parts)) => parts,
         (Json::Object(_), one @ Json::Object(_)) => std::slice::from_ref(one),
         _ => single,
     };

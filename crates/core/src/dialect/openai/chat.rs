@@ -42,8 +42,8 @@ impl Dialect for OpenAiChat {
             // A few servers send `message` where `delta` belongs; those that send both repeat themselves in it.
             let delta = choice.get("delta");
             let message = choice.get("message");
-            let object = event.body.get("object").str().unwrap_or_default();
-            if delta.is_null() && (object == "chat.completion" || object.ends_with(".done")) {
+            let whole = |object: &str| object == "chat.completion" || object.ends_with(".done");
+            if delta.is_null() && event.body.get("object").str().is_some_and(whole) {
                 repeat(message, facts.choice(index));
             }
             let delta = if delta.is_null() { message } else { delta };

@@ -406,31 +406,37 @@ const KEPT_OF_ANSWERS: [&str; 8] = [
 
 /// Reads what every answer and every stream chunk has around its choices.
 pub fn read_envelope(body: &Json<'_>, facts: &mut ResponseFacts) {
-    keep_first(&mut facts.id, body.get("id").id());
-    keep_first(&mut facts.model, body.get("model").id());
-    if let Some(fingerprint) = body.get("system_fingerprint").word() {
-        if fingerprint == "fp_ollama" {
-            facts.provider = Some("ollama");
-        }
-        facts.system_fingerprint = Some(fingerprint);
-    }
-    if let Some(tier) = body.get("service_tier").word() {
-        facts.service_tier = Some(tier);
-    }
-    for key in KEPT_OF_ANSWERS {
-        keep_extra(facts, key, body.get(key));
-    }
-    // Members that only these servers send, be they null or not.
-    for (key, _) in body.members() {
+    // One pass, and nothing copied that is known already: every event of a stream repeats it.
+    for (key, value) in body.members() {
         match key.as_ref() {
+            "id" if facts.id.is_none() => facts.id = value.id(),
+            "model" if facts.model.is_none() => facts.model = value.id(),
+            "system_fingerprint" => {
+                if value.str() == Some("fp_ollama") {
+                    facts.provider = Some("ollama");
+                }
+                keep_last(&mut facts.system_fingerprint, value);
+            }
+            "service_tier" => keep_last(&mut facts.service_tier, value),
+            "usage" => read_usage(value, facts),
+            // Members that only these servers send, be they null or not.
             "prompt_logprobs" | "kv_transfer_params" => facts.provider = Some("vllm"),
             "timings" => facts.provider = Some("llamacpp"),
-            "x_groq" => facts.provider = Some("groq"),
+            "x_groq" => {
+                facts.provider = Some("groq");
+                read_usage(value.get("usage"), facts);
+            }
+            key if KEPT_OF_ANSWERS.contains(&key) => keep_extra(facts, key, value),
             _ => {}
         }
     }
-    read_usage(body.get("usage"), facts);
-    read_usage(body.get("x_groq").get("usage"), facts);
+}
+
+/// Keeps a word in place of what was told before.
+fn keep_last(slot: &mut Option<String>, value: &Json<'_>) {
+    if value.str() != slot.as_deref() {
+        *slot = value.word().or(slot.take());
+    }
 }
 
 /// Reads what stands beside a choice's message: why it ended, and Azure's content filter.
