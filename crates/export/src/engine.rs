@@ -218,7 +218,7 @@ impl Shared {
             return Ok(open);
         }
         let exporter = Langfuse::new(config.clone(), self.client()?)?;
-        let lease = self.launch(exporter, &config.queue);
+        let lease = self.launch(exporter, &config.batching.queue);
         let mut destinations = self.destinations();
         destinations.langfuse.retain(|_, lease| lease.strong_count() > 0);
         destinations.langfuse.insert(config, Arc::downgrade(&lease));
