@@ -7,6 +7,7 @@ mod endpoint;
 mod fault;
 mod ids;
 pub(crate) mod langfuse;
+pub(crate) mod otlp;
 pub(crate) mod proto;
 
 pub use langfuse::payloads as langfuse_payloads;
