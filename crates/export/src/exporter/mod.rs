@@ -2,6 +2,7 @@
 
 mod answer;
 mod chatml;
+mod clean;
 mod config;
 mod endpoint;
 mod fault;

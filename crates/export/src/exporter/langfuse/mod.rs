@@ -6,7 +6,6 @@
 //! Both encodings of a record carry the same ids, so a change on the way duplicates nothing.
 
 mod answer;
-mod clean;
 mod config;
 mod endpoint;
 mod environment;

@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 
 use super::ids::Ids;
 use super::usage::Bill;
-use super::{clean, environment, metadata, usage};
+use super::{environment, metadata, usage};
 use crate::exporter::fault::Fault;
-use crate::exporter::{chatml, some};
+use crate::exporter::{chatml, clean, some};
 
 /// Content of more bytes, as JSON, is sent once, on the observation that matters most: with it stand four copies in a
 /// request to the batch API, and those have to stay below what servers take.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::bounds::{Bounds, Cutter, cut, json_text, picked};
+use crate::exporter::clean;
 use crate::exporter::proto::{AnyValue, ArrayValue, KeyValue, any_value, attribute};
 
 /// Bytes of a key; those that come from a request may be anything.
@@ -31,6 +32,7 @@ impl Attributes {
         if key.len() > MAX_KEY || self.keys.contains(&key) {
             return;
         }
+        let key = if key.contains(&0) { cleaned(&key) } else { key };
         if let Some(value) = self.within(&key, value.into()) {
             self.keys.insert(key.clone());
             self.list.push(attribute(key, value));
@@ -92,6 +94,7 @@ impl Attributes {
     fn within(&mut self, key: &Bytes, value: any_value::Value) -> Option<any_value::Value> {
         match value {
             any_value::Value::String(text) if text.is_empty() => None,
+            any_value::Value::String(text) if text.contains(&0) => self.within(key, cleaned(&text).into()),
             any_value::Value::String(text) if text.len() > self.bounds.value => {
                 self.note(key);
                 let whole = String::from_utf8_lossy(&text);
@@ -112,4 +115,11 @@ impl Attributes {
             value => Some(value),
         }
     }
+}
+
+/// A text without NUL.
+fn cleaned(text: &[u8]) -> Bytes {
+    let mut text = String::from_utf8_lossy(text).into_owned();
+    clean::text(&mut text);
+    text.into()
 }

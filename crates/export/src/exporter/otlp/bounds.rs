@@ -1,6 +1,8 @@
-//! What keeps a span within bounds: values are cut at a character, lists in the middle, and JSON stays JSON.
+//! What keeps a span within bounds, and clean: values are cut at a character, lists in the middle, and JSON stays JSON.
 
 use serde_json::Value;
+
+use crate::exporter::clean;
 
 /// Bounds of one span's attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +49,9 @@ impl Cutter {
     pub fn text(&mut self, text: &str) -> String {
         let kept = cut(text, self.bounds.value);
         self.has_cut |= kept.len() < text.len();
-        kept.to_owned()
+        let mut kept = kept.to_owned();
+        clean::text(&mut kept);
+        kept
     }
 
     /// The entries that are kept.
@@ -61,7 +65,7 @@ impl Cutter {
         match value {
             Value::String(text) => self.text(text).into(),
             Value::Array(items) => items.iter().map(|item| self.value(item)).collect(),
-            Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), self.value(value))).collect(),
+            Value::Object(map) => map.iter().map(|(key, value)| (self.text(key), self.value(value))).collect(),
             scalar => scalar.clone(),
         }
     }

@@ -40,6 +40,7 @@ fn request(record: &CallRecord, to: &mut Attributes) {
     to.put("gen_ai.request.temperature", params.temperature);
     to.put("gen_ai.request.top_k", params::top_k(record));
     to.put("gen_ai.request.top_p", params.top_p);
+    to.put("gen_ai.request.stream", record.request.stream.then_some(true));
     to.put("gen_ai.request.choice.count", params.n.filter(|count| *count != 1));
     to.put("gen_ai.output.type", params::output_type(record));
     if record.operation == Operation::Embeddings {
@@ -49,6 +50,12 @@ fn request(record: &CallRecord, to: &mut Attributes) {
         to.put_count("gen_ai.embeddings.dimension.count", dimensions);
     }
     if names::is(record, "openai") {
+        let api = match record.dialect.as_str() {
+            "openai_chat" => Some("chat_completions"),
+            "openai_responses" => Some("responses"),
+            _ => None,
+        };
+        to.put("openai.api.type", api);
         let tier = params::first(record, &["service_tier"]).and_then(Value::as_str);
         to.put_text("openai.request.service_tier", tier.filter(|tier| *tier != "auto"));
     }
@@ -71,6 +78,7 @@ fn usage(record: &CallRecord, to: &mut Attributes) {
     let usage = &record.usage;
     to.put_count("gen_ai.usage.input_tokens", usage.input);
     to.put_count("gen_ai.usage.output_tokens", usage.output);
+    to.put_count("gen_ai.usage.reasoning.output_tokens", usage.reasoning);
     to.put_count("gen_ai.usage.cache_read.input_tokens", usage.cache_read);
     to.put_count("gen_ai.usage.cache_creation.input_tokens", usage.cache_write);
 }

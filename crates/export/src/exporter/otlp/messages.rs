@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::bounds::Cutter;
 use super::{names, tools};
+use crate::exporter::fault::{Fault, Level};
 
 /// Wire formats that carry instructions apart from the conversation.
 const APART: [&str; 3] = ["anthropic", "bedrock", "gemini"];
@@ -105,7 +106,7 @@ fn answer(record: &CallRecord, choice: &Choice, cutter: &mut Cutter) -> Option<V
     // The convention demands a reason; what broke off has none.
     let reason = match &choice.finish_reason {
         Some(reason) => finish_reason(reason),
-        None if record.is_error() => "error",
+        None if Fault::of(record).is_some_and(|fault| fault.level == Level::Error) => "error",
         None => "unknown",
     };
     Some(json!({"role": "assistant", "parts": parts, "finish_reason": reason}))

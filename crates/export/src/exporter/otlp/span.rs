@@ -28,17 +28,26 @@ pub(super) fn of(record: &CallRecord, semconv: OtlpSemconv, bounds: Bounds) -> S
     Span {
         trace_id: ids.trace.to_be_bytes().to_vec(),
         span_id: ids.span.to_be_bytes().to_vec(),
-        trace_state: record.tracestate.clone().filter(|state| state.len() <= MAX_MESSAGE).unwrap_or_default(),
+        trace_state: record
+            .tracestate
+            .as_deref()
+            .filter(|state| state.len() <= MAX_MESSAGE)
+            .map(clean)
+            .unwrap_or_default(),
         parent_span_id: ids.parent.map(|id| id.to_be_bytes().to_vec()).unwrap_or_default(),
-        name: names::span(record, semconv),
+        name: clean(&names::span(record, semconv)),
         kind: SPAN_KIND_CLIENT,
         start_time_unix_nano: record.timing.started_at.0,
         end_time_unix_nano: record.timing.ended_at().0,
         attributes: attributes.finish("ai_tracing.truncated"),
         status: fault
             .filter(|fault| fault.level == Level::Error)
-            .map(|fault| Status { message: cut(&fault.message, MAX_MESSAGE).to_owned(), code: STATUS_CODE_ERROR }),
+            .map(|fault| Status { message: clean(cut(&fault.message, MAX_MESSAGE)), code: STATUS_CODE_ERROR }),
     }
+}
+
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// What belongs to neither convention, or to both.

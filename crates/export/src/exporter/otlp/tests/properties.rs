@@ -23,6 +23,7 @@ proptest! {
         let records = [record];
         let once = request(&records, semconv);
         prop_assert_eq!(&once, &request(&records, semconv));
+        prop_assert!(!once.to_string().contains("u0000"), "{once:#}");
         let attributes = span(&once)["attributes"].as_object().unwrap();
         for (key, value) in attributes {
             prop_assert!(!value.is_null() && *value != json!("") && *value != json!([]), "{}", key);
@@ -52,7 +53,7 @@ proptest! {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    prop::collection::vec(prop_oneof![Just('"'), Just('ü'), Just('🌍'), any::<char>()], 0..80)
+    prop::collection::vec(prop_oneof![Just('"'), Just('\0'), Just('ü'), Just('🌍'), any::<char>()], 0..80)
         .prop_map(|chars| chars.into_iter().collect())
 }
 

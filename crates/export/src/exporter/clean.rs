@@ -1,4 +1,5 @@
-//! What Langfuse's stores cannot take: NUL characters. They become U+FFFD, in keys as well.
+//! What the stores behind receivers cannot take (PostgreSQL's texts, ClickHouse's JSON): NUL characters. They become
+//! U+FFFD, in keys as well: one of them would cost a whole batch.
 //!
 //! Lone surrogates, the other hazard, cannot occur: a Rust string has none.
 
