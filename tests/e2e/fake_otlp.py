@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from fake_langfuse import any_value
+from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
@@ -108,12 +109,12 @@ def parse(body: bytes, headers: dict) -> list[Span]:
     assert len(body) <= MAX_BODY, f"{len(body)} bytes"
     message = ExportTraceServiceRequest()
     message.ParseFromString(body)
-    assert not message.UnknownFields() if hasattr(message, "UnknownFields") else True
     found = []
     for group in message.resource_spans:
         resource = {a.key: any_value(a.value) for a in group.resource.attributes}
         for scoped in group.scope_spans:
             for span in scoped.spans:
+                assert not len(UnknownFieldSet(span)), "a field that the protocol does not have"
                 keys = [a.key for a in span.attributes]
                 assert len(keys) == len(set(keys)), "a key stands twice"
                 assert len(span.trace_id) == 16 and len(span.span_id) == 8 and len(span.parent_span_id) in (0, 8)

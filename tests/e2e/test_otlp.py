@@ -1,7 +1,10 @@
 """What a receiver of OTLP traces gets: one span for each call, once, whatever state the receiver is in."""
 
+import importlib.util
 import json
 import socket
+import subprocess
+from pathlib import Path
 
 import pytest
 from fake_otlp import FakeOtlp
@@ -162,12 +165,12 @@ def test_metadata_only_leaves_no_content(through, upstream, otlp):
 
 def test_a_long_conversation_fits_and_says_what_is_missing(through, upstream, otlp):
     gateway = through(max_body_size=32 << 20)
-    messages = [{"role": "user", "content": f"{number} " + "ü" * 400_000} for number in range(20)]
+    messages = [{"role": "user", "content": f"{number} " + "ü" * 400_000} for number in range(10)]
     send(gateway, upstream, "chat_plain", body={"model": "gpt-4o-mini", "messages": messages})
     span = otlp.only()
     cut = span.attributes["ai_tracing.truncated"]
-    assert "gen_ai.prompt.19.content" in cut and "gen_ai.input.messages" in cut
-    assert span.json("gen_ai.input.messages")[-1]["parts"][0]["content"].startswith("19 ü")
+    assert "gen_ai.prompt.9.content" in cut and "gen_ai.input.messages" in cut
+    assert span.json("gen_ai.input.messages")[-1]["parts"][0]["content"].startswith("9 ü")
     assert span.attributes["gen_ai.completion.0.content"] == "Bonjour le monde 🌍"
 
 
@@ -278,9 +281,7 @@ def test_the_token_stands_nowhere(start, upstream, otlp, langfuse):
 
 
 def test_a_receiver_that_comes_up_later(start, upstream):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     gateway = start()
     gateway.serve("ai", upstream.url, plugin={"otlp_endpoint": f"http://127.0.0.1:{port}", "queue": QUEUE})
     for number in range(5):
@@ -292,3 +293,73 @@ def test_a_receiver_that_comes_up_later(start, upstream):
         back.check()
     finally:
         back.close()
+
+
+# --- a receiver that others wrote -------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def rotel(otlp, tmp_path):
+    """Rotel, a collector (`pip install rotel`), in front of `otlp`; its address. Skipped where it is not installed."""
+    package = importlib.util.find_spec("rotel")
+    if package is None:
+        pytest.skip("rotel is not installed")
+    port = free_port()
+    options = {
+        "--otlp-http-endpoint": f"127.0.0.1:{port}", "--otlp-grpc-endpoint": f"127.0.0.1:{free_port()}", "--exporter": "otlp",
+        "--otlp-exporter-protocol": "http", "--otlp-exporter-endpoint": otlp.url, "--otlp-exporter-compression": "gzip",
+        "--batch-timeout": "100ms",
+    }  # fmt: skip
+    arguments = [argument for pair in options.items() for argument in pair]
+    with (tmp_path / "rotel.log").open("wb") as log:
+        agent = Path(package.submodule_search_locations[0]) / "rotel-agent"
+        process = subprocess.Popen([agent, "start", *arguments], stdout=log, stderr=log, cwd=tmp_path)
+    try:
+        until(lambda: process.poll() is None and accepts(port), what=lambda: (tmp_path / "rotel.log").read_text())
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_through_a_collector_of_others(start, upstream, otlp, rotel):
+    """What a collector reads and writes again is what we sent."""
+    gateway = start()
+    # The same record by both ways, told apart by the environment of the resource.
+    for name, endpoint in (("direct", otlp.url), ("collected", rotel)):
+        gateway.serve(name, upstream.url, [f"/{name}"], plugin={"otlp_endpoint": endpoint, "environment": name, "queue": QUEUE})
+        for case in (fixture("chat_plain"), fixture("chat_tools_stream"), fixture("embeddings"), fixture("chat_error_429")):
+            upstream.add(case.id, case.answer())
+            headers = [*case.request_headers, ("x-case", case.id), ("x-message-id", case.id)]
+            reply = gateway.request("POST", f"/{name}{case.path}", case.request_body, headers)
+            assert reply.status == case.status
+    otlp.wait(lambda: len(otlp.spans()) == 8, what=lambda: f"eight spans (have {len(otlp.spans())})\n{gateway.log()[-2000:]}")
+
+    def told(environment: str) -> dict:
+        """What does not differ from call to call."""
+        own = ("ai_tracing.call_id", "ai_tracing.message_id", "ai_tracing.service", "ai_tracing.route", "url.path")
+        changing = (*own, "gen_ai.server.", "gen_ai.response.time", "traceloop.association.properties.environment")
+        spans = [span for span in otlp.spans() if span.resource["deployment.environment.name"] == environment]
+        return {
+            span.attributes["ai_tracing.message_id"]: (
+                span.name, span.error, span.scope, {k: v for k, v in span.attributes.items() if not k.startswith(changing)}
+            )
+            for span in spans
+        }  # fmt: skip
+
+    assert len(told("collected")) == 4
+    assert told("collected") == told("direct")

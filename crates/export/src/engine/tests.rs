@@ -280,9 +280,9 @@ fn receivers_are_told_apart_by_endpoint_and_headers() {
 
 #[tokio::test]
 async fn a_call_goes_to_langfuse_and_to_otlp_and_neither_waits_for_the_other() {
-    use crate::testing::server::{Reply, Server};
+    use testing::server::{Reply, Server};
     let hanging = || std::iter::repeat_n(Reply::Hangs, 10);
-    let accepting = |_: &crate::testing::server::Seen| (200, String::new());
+    let accepting = |_: &testing::server::Seen| (200, String::new());
     for langfuse_is_dead in [true, false] {
         let (first, second) =
             if langfuse_is_dead { (hanging().collect(), vec![]) } else { (vec![], hanging().collect()) };

@@ -8,8 +8,13 @@ use serde_json::{Map, Value};
 /// Replaces NUL in a string.
 pub(super) fn text(text: &mut String) {
     if text.contains('\0') {
-        *text = text.replace('\0', "\u{fffd}");
+        *text = cleaned(text);
     }
+}
+
+/// A string without NUL.
+pub(super) fn cleaned(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// Replaces NUL in every string of a value, and in every key.

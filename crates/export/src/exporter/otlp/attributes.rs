@@ -119,7 +119,5 @@ impl Attributes {
 
 /// A text without NUL.
 fn cleaned(text: &[u8]) -> Bytes {
-    let mut text = String::from_utf8_lossy(text).into_owned();
-    clean::text(&mut text);
-    text.into()
+    clean::cleaned(&String::from_utf8_lossy(text)).into()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::exporter::clean;
+use crate::exporter::clean::cleaned;
 
 /// Bounds of one span's attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +49,7 @@ impl Cutter {
     pub fn text(&mut self, text: &str) -> String {
         let kept = cut(text, self.bounds.value);
         self.has_cut |= kept.len() < text.len();
-        let mut kept = kept.to_owned();
-        clean::text(&mut kept);
-        kept
+        cleaned(kept)
     }
 
     /// The entries that are kept.

@@ -8,6 +8,7 @@ use prost::Message as _;
 
 use super::bounds::{BOUNDS, Bounds};
 use super::span;
+use crate::exporter::clean::cleaned;
 use crate::exporter::proto::{
     ExportTraceServiceRequest, InstrumentationScope, Resource, ResourceSpans, ScopeSpans, attribute,
 };
@@ -62,7 +63,7 @@ pub(super) fn request(
     let resource_spans = groups.into_iter().map(|(environment, spans)| {
         let own = resource.iter().filter(|(name, _)| environment.is_none() || name != ENVIRONMENT);
         let mut attributes: Vec<_> = own.map(|(name, value)| attribute(name.clone(), value.clone())).collect();
-        attributes.extend(environment.map(|environment| attribute(ENVIRONMENT, environment.to_owned())));
+        attributes.extend(environment.map(|environment| attribute(ENVIRONMENT, cleaned(environment))));
         ResourceSpans {
             resource: Some(Resource { attributes }),
             scope_spans: vec![ScopeSpans { scope: Some(scope.clone()), spans }],

@@ -109,7 +109,7 @@ fn answer(record: &CallRecord, choice: &Choice, cutter: &mut Cutter) -> Option<V
         None if Fault::of(record).is_some_and(|fault| fault.level == Level::Error) => "error",
         None => "unknown",
     };
-    Some(json!({"role": "assistant", "parts": parts, "finish_reason": reason}))
+    Some(json!({"role": "assistant", "parts": parts, "finish_reason": cutter.text(reason)}))
 }
 
 /// The four roles of the convention; a word that is none of the known ones stays.

@@ -6,6 +6,7 @@ use ai_tracing_core::record::{CallRecord, End};
 use super::attributes::Attributes;
 use super::bounds::{Bounds, cut};
 use super::{genai, names, openllmetry};
+use crate::exporter::clean::cleaned;
 use crate::exporter::fault::{Fault, Level};
 use crate::exporter::ids::CallIds;
 use crate::exporter::proto::{SPAN_KIND_CLIENT, STATUS_CODE_ERROR, Span, Status};
@@ -32,22 +33,18 @@ pub(super) fn of(record: &CallRecord, semconv: OtlpSemconv, bounds: Bounds) -> S
             .tracestate
             .as_deref()
             .filter(|state| state.len() <= MAX_MESSAGE)
-            .map(clean)
+            .map(cleaned)
             .unwrap_or_default(),
         parent_span_id: ids.parent.map(|id| id.to_be_bytes().to_vec()).unwrap_or_default(),
-        name: clean(&names::span(record, semconv)),
+        name: cleaned(&names::span(record, semconv)),
         kind: SPAN_KIND_CLIENT,
         start_time_unix_nano: record.timing.started_at.0,
         end_time_unix_nano: record.timing.ended_at().0,
         attributes: attributes.finish("ai_tracing.truncated"),
         status: fault
             .filter(|fault| fault.level == Level::Error)
-            .map(|fault| Status { message: clean(cut(&fault.message, MAX_MESSAGE)), code: STATUS_CODE_ERROR }),
+            .map(|fault| Status { message: cleaned(cut(&fault.message, MAX_MESSAGE)), code: STATUS_CODE_ERROR }),
     }
-}
-
-fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }
 
 /// What belongs to neither convention, or to both.
