@@ -29,8 +29,11 @@ impl Attributes {
     /// Adds an attribute; what is unknown or empty is none, and a key that is there already stays as it is.
     pub fn put(&mut self, key: impl Into<Bytes>, value: Option<impl Into<any_value::Value>>) {
         let (key, Some(value)) = (key.into(), value) else { return };
-        if key.len() > MAX_KEY || self.keys.contains(&key) {
+        if self.keys.contains(&key) {
             return;
+        }
+        if key.len() > MAX_KEY {
+            return self.leave_out(&String::from_utf8_lossy(&key));
         }
         let key = if key.contains(&0) { cleaned(&key) } else { key };
         if let Some(value) = self.within(&key, value.into()) {
@@ -75,6 +78,11 @@ impl Attributes {
             self.note(key.as_bytes());
         }
         picked(all.len(), self.bounds.items).filter_map(|index| Some((index, all.get(index)?))).collect()
+    }
+
+    /// Notes that something below `key` is left out.
+    pub fn leave_out(&mut self, key: &str) {
+        self.note(cut(key, MAX_KEY / 4).as_bytes());
     }
 
     /// All of them; the last one, where there is any, tells which are not whole.

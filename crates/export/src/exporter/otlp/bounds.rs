@@ -81,7 +81,8 @@ pub(super) fn json_text(bounds: Bounds, make: impl Fn(&mut Cutter) -> Option<Val
             return (Some(text), cutter.has_cut);
         }
         if tried.value > SHORTEST {
-            tried.value /= 2;
+            // Where no text was that long, the next half would do little.
+            tried.value /= if cutter.has_cut { 2 } else { 8 };
         } else if tried.items > 1 {
             tried.items /= 2;
         } else {

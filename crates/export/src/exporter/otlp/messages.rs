@@ -41,8 +41,12 @@ pub(super) fn output(record: &CallRecord, cutter: &mut Cutter) -> Option<Value> 
         return None;
     }
     let choices = choices(record);
-    let messages: Vec<Value> = cutter.pick(&choices).filter_map(|choice| answer(record, choice, cutter)).collect();
-    some(messages)
+    let mut generated: Vec<Value> = cutter.pick(&record.response.media).map(|it| media(it, cutter)).collect();
+    let messages = cutter.pick(&choices).filter_map(|choice| {
+        // What was generated besides text is not told apart by choice.
+        answer(record, choice, std::mem::take(&mut generated), cutter)
+    });
+    some(messages.collect())
 }
 
 /// All choices of the answer; the first one too.
@@ -94,10 +98,11 @@ fn message(message: &Message, cutter: &mut Cutter) -> Value {
     Value::Object(map)
 }
 
-fn answer(record: &CallRecord, choice: &Choice, cutter: &mut Cutter) -> Option<Value> {
+fn answer(record: &CallRecord, choice: &Choice, media: Vec<Value>, cutter: &mut Cutter) -> Option<Value> {
     let mut parts = Vec::new();
     text("reasoning", &choice.reasoning, cutter, &mut parts);
     text("text", &choice.text, cutter, &mut parts);
+    parts.extend(media);
     text("refusal", &choice.refusal, cutter, &mut parts);
     parts.extend(cutter.pick(&choice.tool_calls).map(|call| tool_call(call, cutter)));
     if parts.is_empty() && choice.finish_reason.is_none() {

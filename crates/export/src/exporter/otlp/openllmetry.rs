@@ -75,6 +75,9 @@ fn association(record: &CallRecord, to: &mut Attributes) {
     ] {
         to.put_text([ASSOCIATION, name].concat(), id.as_deref());
     }
+    if context.metadata.len() > to.bounds.items {
+        to.leave_out(ASSOCIATION.trim_end_matches('.'));
+    }
     for (name, value) in context.metadata.iter().take(to.bounds.items) {
         let key = [ASSOCIATION, name].concat();
         match value {

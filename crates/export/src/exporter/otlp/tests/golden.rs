@@ -136,6 +136,7 @@ fn anthropic() {
     record["response"]["text"] = json!("A cat.");
     record["response"]["reasoning"] = json!("It has whiskers.");
     record["response"]["finish_reasons"] = json!(["end_turn"]);
+    record["response"]["media"] = json!([{"modality": "image", "mime_type": "image/png", "bytes": 9, "sha256": "ab"}]);
     record["usage"] = json!({"input": 1200, "output": 40, "total": 1240, "cache_read": 1000, "cache_write": 100,
         "reasoning": null});
     insta::assert_json_snapshot!(span(&request(&[testing::from_json(record)], OtlpSemconv::Both))["attributes"]);
