@@ -4,7 +4,7 @@ BIN := $(TARGET)/debug/ai-tracing
 PYTHON := target/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint unit docs-check e2e bench deny
+.PHONY: help demo build test lint unit docs-check e2e bench bench-engine fuzz deny
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -40,9 +40,16 @@ e2e: ## End-to-end tests alone (after `make test` has built everything once); AR
 	@scripts/bootstrap.sh test
 	$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e $(ARGS)
 
-bench: ## Measure against nginx and a direct connection, write docs/performance.md
+bench: ## Measure the engine, and the gateway against nginx and a direct connection; write docs/performance.md
 	@scripts/bootstrap.sh bench
 	python3 bench/run.py $(ARGS)
+
+bench-engine: ## Measure the engine alone (3 minutes), write its section of docs/performance.md
+	@scripts/bootstrap.sh build
+	python3 bench/engine.py $(ARGS)
+
+fuzz: ## Run each fuzz target for FUZZ_SECONDS (60); ARGS='sse json' picks some; needs a nightly toolchain
+	@scripts/fuzz.sh $(ARGS)
 
 deny: ## Check licences, sources and banned crates with cargo-deny (installed on first use, which takes minutes)
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny

@@ -6,7 +6,8 @@
 Everything runs on this machine over loopback: an upstream, a sink for traces and a fixed-rate client (bench/loadgen),
 wrk for saturation, Debian's nginx as the yardstick. The proxy under test has one core to itself and the rest shares
 the others. Targets take turns within each round, so that a slow minute of the machine meets all of them; of the rounds
-the median counts (the minimum for CPU time, which noise can only raise).
+the median counts (the minimum for CPU time, which noise can only raise). The engine is measured by itself before all
+that (bench/engine.py).
 """
 
 import argparse
@@ -30,6 +31,8 @@ LOADGEN = TARGET / "loadgen" / "release" / "loadgen"
 os.environ.setdefault("AI_TRACING_BIN", str(TARGET / "release" / "ai-tracing"))
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from gateway import Gateway, until  # noqa: E402
+
+import engine  # noqa: E402
 
 # What is asked for: path of the upstream's answer, requests a second of the fixed-rate runs.
 ANSWERS = {
@@ -409,6 +412,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.no_build:
         build()
+    engine.measure(arguments.seconds)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ai-tracing-bench-") as folder:
         os.chmod(folder, 0o755)
@@ -419,6 +423,7 @@ def main() -> None:
         finally:
             bench.stop()
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    text = engine.put(text, engine.section())
     arguments.output.write_text(text)
     print(text)
 

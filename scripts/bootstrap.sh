@@ -21,7 +21,7 @@ need() {
 install_packages() {
     [ "${#packages[@]}" -gt 0 ] || return 0
     command -v apt-get >/dev/null || fail "please install: ${packages[*]} (there is no apt-get to do it with)"
-    local as_root=()
+    as_root=()
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || fail "please install as root: apt-get install ${packages[*]}"
         as_root=(sudo)
@@ -29,10 +29,23 @@ install_packages() {
     echo "bootstrap: installing ${packages[*]}"
     local log
     log=$(mktemp)
-    # Services such as nginx are wanted as programs, not started by their package.
+    # Some come with services (nginx, prometheus). They are wanted as programs: nothing is started, now or at the next boot.
+    local policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap '"${as_root[@]}" rm -f /usr/sbin/policy-rc.d' EXIT
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+        "${as_root[@]}" chmod +x "$policy"
+    fi
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq update >"$log" 2>&1 || { tail -n 5 "$log" >&2; fail "apt-get update failed"; }
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq install -y --no-install-recommends "${packages[@]}" >"$log" 2>&1 ||
         { tail -n 15 "$log" >&2; fail "apt-get install ${packages[*]} failed"; }
+    local package
+    for package in "${packages[@]}"; do
+        case $package in
+        nginx-light) "${as_root[@]}" systemctl --quiet disable nginx 2>/dev/null || true ;;
+        prometheus) "${as_root[@]}" systemctl --quiet disable prometheus 2>/dev/null || true ;;
+        esac
+    done
     rm -f "$log"
 }
 
@@ -58,6 +71,7 @@ test)
     command -v python3 >/dev/null || fail "python3 (3.10 or newer) is missing"
     need curl curl
     need jq jq
+    need promtool prometheus
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
     ;;
 bench)

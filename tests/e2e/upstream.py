@@ -241,18 +241,15 @@ def fixtures() -> list[Case]:
     return [fixture(path.stem) for path in sorted(FIXTURES.glob("*.json"))]
 
 
-OPENAI_SHAPED = ("chat.completions", "completions", "embeddings")
-
-
 def corpus() -> list[Case]:
-    """Recorded exchanges in the OpenAI-compatible dialects; empty where there is no corpus."""
+    """Recorded LLM calls; empty where there is no corpus."""
     expected_file = CORPUS / "expected-dev.jsonl"
     if not expected_file.exists():
         return []
     wanted = {}
     for line in expected_file.read_text().splitlines():
         record = json.loads(line)
-        if record.get("dialect") in OPENAI_SHAPED:
+        if record.get("detected"):
             wanted[record["id"]] = record
     cases = []
     for file in sorted({record["file"] for record in wanted.values()}):

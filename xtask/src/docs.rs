@@ -1,6 +1,9 @@
-//! The parameter table of docs/configuration.md, written from the plugin's schema.
+//! The generated parts of the documentation: the parameter table of docs/configuration.md, written from the plugin's
+//! schema, and the table of wire formats of docs/providers.md, written from the engine's endpoints.
 //!
-//! The rest of the page is written by hand: only what stands between the two markers is replaced.
+//! The rest of the pages is written by hand: only what stands between the two markers is replaced.
+
+mod formats;
 
 use std::fs;
 use std::path::Path;
@@ -10,32 +13,62 @@ use ai_tracing_config::{Rule, Typedef, ai_tracing};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-const PAGE: &str = "docs/configuration.md";
-const BEGIN: &str = "<!-- Written by `cargo xtask docs` from the plugin's schema: -->\n";
 const END: &str = "<!-- End of what `cargo xtask docs` writes. -->\n";
 
-/// Brings the page up to date.
+/// A page with a generated part.
+struct Page {
+    file: &'static str,
+    begin: &'static str,
+    table: fn(&Path) -> Result<String>,
+}
+
+const CONFIGURATION: Page = Page {
+    file: "docs/configuration.md",
+    begin: "<!-- Written by `cargo xtask docs` from the plugin's schema: -->\n",
+    table: |_| Ok(table(&ai_tracing::schema().record)),
+};
+
+const PROVIDERS: Page = Page {
+    file: "docs/providers.md",
+    begin: "<!-- Written by `cargo xtask docs` from the engine's endpoints: -->\n",
+    table: formats::table,
+};
+
+const PAGES: [Page; 2] = [CONFIGURATION, PROVIDERS];
+
+/// Brings the pages up to date.
 pub fn write(root: &Path) -> Result<()> {
-    let path = root.join(PAGE);
-    let page = fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
-    let fresh = refreshed(&page)?;
-    if fresh != page {
-        fs::write(&path, fresh).with_context(|| format!("cannot write {PAGE}"))?;
+    for page in PAGES {
+        let path = root.join(page.file);
+        let text = page.read(root)?;
+        let fresh = page.refreshed(root, &text)?;
+        if fresh != text {
+            fs::write(&path, fresh).with_context(|| format!("cannot write {}", page.file))?;
+        }
     }
     Ok(())
 }
 
-/// Fails when the page is out of date.
+/// Fails when a page is out of date.
 pub fn check(root: &Path) -> Result<()> {
-    let page = fs::read_to_string(root.join(PAGE)).with_context(|| format!("cannot read {PAGE}"))?;
-    ensure!(refreshed(&page)? == page, "{PAGE} is stale: run `cargo xtask docs`");
+    for page in PAGES {
+        let text = page.read(root)?;
+        ensure!(page.refreshed(root, &text)? == text, "{} is stale: run `cargo xtask docs`", page.file);
+    }
     Ok(())
 }
 
-fn refreshed(page: &str) -> Result<String> {
-    let (before, rest) = page.split_once(BEGIN).with_context(|| format!("{PAGE} has no line {BEGIN}"))?;
-    let (_, after) = rest.split_once(END).with_context(|| format!("{PAGE} has no line {END}"))?;
-    Ok(format!("{before}{BEGIN}\n{}\n{END}{after}", table(&ai_tracing::schema().record)))
+impl Page {
+    fn read(&self, root: &Path) -> Result<String> {
+        fs::read_to_string(root.join(self.file)).with_context(|| format!("cannot read {}", self.file))
+    }
+
+    fn refreshed(&self, root: &Path, page: &str) -> Result<String> {
+        let Self { file, begin, table } = self;
+        let (before, rest) = page.split_once(begin).with_context(|| format!("{file} has no line {begin}"))?;
+        let (_, after) = rest.split_once(END).with_context(|| format!("{file} has no line {END}"))?;
+        Ok(format!("{before}{begin}\n{}\n{END}{after}", table(root)?))
+    }
 }
 
 fn table(record: &Record) -> String {
@@ -126,13 +159,14 @@ mod tests {
     use crate::root;
 
     #[test]
-    fn the_page_is_up_to_date() {
+    fn the_pages_are_up_to_date() {
         check(root()).unwrap();
     }
 
     #[test]
     fn a_stale_page_is_found_and_refreshed() {
-        let stale = format!("# Title\n{BEGIN}old\n{END}rest\n");
+        let stale = format!("# Title\n{}old\n{END}rest\n", CONFIGURATION.begin);
+        let refreshed = |page: &str| CONFIGURATION.refreshed(root(), page);
         let fresh = refreshed(&stale).unwrap();
         assert!(fresh.starts_with("# Title\n") && fresh.ends_with("rest\n") && !fresh.contains("old\n"), "{fresh}");
         assert!(fresh.contains("| `redact[].pattern` | string | required |"), "{fresh}");
@@ -142,7 +176,7 @@ mod tests {
 
     #[test]
     fn every_example_on_the_page_is_accepted() {
-        let page = fs::read_to_string(root().join(PAGE)).unwrap();
+        let page = CONFIGURATION.read(root()).unwrap();
         let blocks = |language: &str| -> Vec<String> {
             let fence = format!("```{language}\n");
             let after_fence = page.split(&fence).skip(1);

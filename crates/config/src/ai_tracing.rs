@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Invalid;
-pub use schema::schema;
+pub use schema::{DIALECTS, schema};
 
 /// A validated configuration of the `ai-tracing` plugin. Its `Debug` shows no credentials.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]

@@ -28,6 +28,7 @@ mod invalid;
 mod kong_json;
 pub mod path;
 pub mod plugins;
+pub mod prometheus;
 mod rule;
 pub mod schema;
 mod typedefs;

@@ -2,16 +2,20 @@
 
 use serde_json::{Value, json};
 
-use crate::ai_tracing;
 use crate::entities::plugin;
 use crate::schema::Schema;
+use crate::{ai_tracing, prometheus};
 
 /// Their names.
-pub const NAMES: &[&str] = &["ai-tracing"];
+pub const NAMES: &[&str] = &["ai-tracing", "prometheus"];
 
 /// The schema of a plugin's `config`.
 pub fn find(name: &str) -> Option<&'static Schema> {
-    (name == "ai-tracing").then(ai_tracing::schema)
+    match name {
+        "ai-tracing" => Some(ai_tracing::schema()),
+        "prometheus" => Some(prometheus::schema()),
+        _ => None,
+    }
 }
 
 /// Kong's answer to `GET /schemas/plugins/{name}`: the plugin's schema with its `config` as one record.

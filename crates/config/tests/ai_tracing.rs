@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // tests fail by panicking
 
 use ai_tracing_config::ai_tracing::{self, AiTracing, LangfuseApi, LogLevel};
-use ai_tracing_config::plugins;
+use ai_tracing_config::{plugins, prometheus};
 use serde_json::json;
 
 #[test]
@@ -52,11 +52,31 @@ fn every_parameter_is_described() {
         }
     }
     described("config", &ai_tracing::schema().record);
+    described("config", &prometheus::schema().record);
+}
+
+#[test]
+fn the_prometheus_plugins_switches_are_kongs() {
+    let config = prometheus::schema().create(json!({"ai_metrics": true, "per_consumer": null})).unwrap();
+    let config: prometheus::Prometheus = serde_json::from_value(config).unwrap();
+    let expected = prometheus::Prometheus {
+        per_consumer: None,
+        ai_metrics: Some(true),
+        status_code_metrics: Some(false),
+        latency_metrics: Some(false),
+        bandwidth_metrics: Some(false),
+        upstream_health_metrics: Some(false),
+        wasm_metrics: Some(false),
+    };
+    assert_eq!(config, expected);
+    let wrong = prometheus::schema().create(json!({"ai_metrics": 1, "metrics": true})).unwrap_err();
+    assert_eq!(wrong.to_string(), "2 schema violations (ai_metrics: expected a boolean; metrics: unknown field)");
 }
 
 #[test]
 fn the_schema_as_kong_shows_it() {
     insta::assert_json_snapshot!(plugins::to_kong_json("ai-tracing").unwrap());
+    insta::assert_json_snapshot!(plugins::to_kong_json("prometheus").unwrap());
     assert_eq!(plugins::to_kong_json("rate-limiting"), None);
     for name in plugins::NAMES {
         assert!(plugins::find(name).is_some(), "{name}");

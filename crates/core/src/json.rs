@@ -94,6 +94,10 @@ pub struct Parsed<'a> {
 /// Bytes as text: borrowed where they are UTF-8, else with U+FFFD in place of what is not. A character that the end cuts
 /// is left out: that is no bad byte, there is just no more of it.
 pub fn text(bytes: &[u8]) -> Cow<'_, str> {
+    // The rule, and several times faster than looking for what to replace.
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
     let cut = (1..=3.min(bytes.len())).find_map(|length| {
         let (whole, last) = bytes.split_at(bytes.len() - length);
         match std::str::from_utf8(last) {

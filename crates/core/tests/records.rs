@@ -303,7 +303,7 @@ fn vllm_generate_whole_and_streamed() {
         assert_eq!(record.timing.time_to_first_token_ms, Some(140.0), "the first chunk is the prompt alone");
     }
     let tgi = Exchange::new("/generate", r#"{"inputs":"Once"}"#, r#"{"generated_text":"upon"}"#);
-    assert!(tgi.capture().is_none(), "no vLLM request");
+    assert_eq!(tgi.record().dialect, "tgi_generate", "no vLLM request");
     for nothing in ["", "\u{1f}\u{8b}", "<form/>"] {
         assert!(Exchange::new("/generate", nothing, "{}").capture().is_none(), "{nothing:?} is no request of vLLM");
     }
@@ -498,6 +498,21 @@ fn the_end_of_a_long_stream_is_kept() {
     assert_eq!(record.response.finish_reasons, ["tool_calls"]);
     assert!(record.response.text.unwrap().len() > 1000);
     assert_eq!(record.issues.len(), 1, "{:?}", record.issues);
+}
+
+#[test]
+fn behind_a_long_picture_stands_the_usage() {
+    let path = "/v1beta/models/m:generateContent";
+    let picture = "A".repeat(300_000);
+    let answer = format!(
+        r#"{{"candidates":[{{"content":{{"parts":[{{"inlineData":{{"mimeType":"image/png","data":"{picture}"}}}}]}}}}],
+        "usageMetadata": {{"promptTokenCount":7,"candidatesTokenCount":1290}},"modelVersion":"m-1"}}"#
+    );
+    let mut exchange = Exchange::new(path, r#"{"contents":"Draw"}"#, &answer);
+    exchange.settings.limits = Limits { max_body_size: 100_000, ..Limits::default() };
+    let record = exchange.record();
+    assert_eq!((record.usage.input, record.usage.output, record.usage.total), (Some(7), Some(1290), Some(1297)));
+    assert_eq!(record.response.model.as_deref(), Some("m-1"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! A full queue drops its **oldest** records, as Kong's queue does: when a destination comes back after an hour, what
 //! happened last is worth more than what happened first.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ai_tracing_core::record::CallRecord;
@@ -53,6 +53,9 @@ impl QueueOptions {
     }
 }
 
+/// How often someone who waits for room asks whether it is still worth while.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
 /// What a worker is to do. Only ever moves down this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
@@ -75,6 +78,10 @@ pub(crate) struct Destination {
     /// Length at which a batch is complete.
     batch: usize,
     failing: Mutex<Option<String>>,
+    /// Why records were lost the last time.
+    lost: Mutex<Option<String>>,
+    /// Told when the queue has more room than before.
+    room: Condvar,
 }
 
 /// A record that waits.
@@ -93,6 +100,8 @@ impl Destination {
             mode: watch::Sender::new(Mode::Run),
             batch,
             failing: Mutex::new(None),
+            lost: Mutex::new(None),
+            room: Condvar::new(),
         }
     }
 
@@ -121,6 +130,27 @@ impl Destination {
         }
     }
 
+    /// As [`Self::offer`], from a thread that may wait: until there is room, or until `give_up`, which is asked now and
+    /// then. False when the record was not queued.
+    pub fn offer_patiently(&self, record: &Arc<CallRecord>, weight: usize, give_up: &dyn Fn() -> bool) -> bool {
+        let full = |queue: &mut Bounded<Waiting>| queue.could_fit(weight) && queue.fits(weight).is_err();
+        loop {
+            let waited = self.room.wait_timeout_while(self.queue(), ASK_EVERY, |queue| full(queue));
+            let (queue, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            // Whoever is asked may look at the queue.
+            drop(queue);
+            if !timeout.timed_out() {
+                break;
+            }
+            if give_up() {
+                return false;
+            }
+        }
+        // Nobody else puts anything in: the room is still there.
+        self.offer(record, weight);
+        true
+    }
+
     /// Ends when there may be something new to look at.
     pub async fn arrived(&self) {
         self.arrived.notified().await;
@@ -135,6 +165,7 @@ impl Destination {
     /// Takes the next batch.
     pub fn take(&self, max_records: usize, max_bytes: usize) -> Vec<Arc<CallRecord>> {
         let taken = self.queue().take(max_records, max_bytes);
+        self.room.notify_all();
         taken.into_iter().map(|waiting| waiting.record).collect()
     }
 
@@ -156,10 +187,27 @@ impl Destination {
         *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
+    /// Why records were lost.
+    pub fn set_lost(&self, why: &str) {
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+    }
+
     pub fn stats(&self) -> DestinationStats {
+        let last_loss = self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let waiting_bytes = self.queue().bytes() as u64;
-        DestinationStats { name: self.name.clone(), waiting_bytes, failing, ..self.counters.stats() }
+        let (waiting_bytes, oldest) = {
+            let queue = self.queue();
+            (queue.bytes() as u64, queue.front().map(|waiting| waiting.since))
+        };
+        let oldest_seconds = oldest.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        DestinationStats {
+            name: self.name.clone(),
+            waiting_bytes,
+            oldest_seconds,
+            failing,
+            last_loss,
+            ..self.counters.stats()
+        }
     }
 
     fn queue(&self) -> MutexGuard<'_, Bounded<Waiting>> {
@@ -207,6 +255,40 @@ mod tests {
         destination.offer(&testing::record("b"), 101);
         assert_eq!((destination.stats().dropped.overflow, destination.stats().waiting), (1, 1));
         assert_eq!(ids(&destination), ["a"], "and takes no other with it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_tells_how_long_it_waits() {
+        let destination = destination(10, 100);
+        assert_eq!(destination.stats().oldest_seconds, 0.0);
+        for id in ["a", "b"] {
+            destination.offer(&testing::record(id), 1);
+            tokio::time::advance(Duration::from_secs(2)).await;
+        }
+        assert_eq!(destination.stats().oldest_seconds, 4.0);
+        destination.take(1, 1);
+        assert_eq!(destination.stats().oldest_seconds, 2.0);
+    }
+
+    #[test]
+    fn who_may_wait_waits_for_room() {
+        let destination = destination(1, 100);
+        let offer = |id| destination.offer_patiently(&testing::record(id), 40, &|| false);
+        assert!(offer("a"));
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| offer("b"));
+            while ids(&destination).is_empty() {
+                std::thread::yield_now();
+            }
+            assert!(second.join().unwrap());
+        });
+        assert!(
+            !destination.offer_patiently(&testing::record("c"), 40, &|| destination.stats().offered == 2),
+            "given up"
+        );
+        assert!(destination.offer_patiently(&testing::record("d"), 101, &|| true), "no waiting would help");
+        let stats = destination.stats();
+        assert_eq!((stats.offered, stats.dropped.overflow, ids(&destination).concat()), (3, 1, "b".to_owned()));
     }
 
     #[test]

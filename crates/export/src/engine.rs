@@ -23,6 +23,7 @@ use crate::exporter::langfuse::{self, Langfuse};
 use crate::exporter::otlp::{self, Otlp};
 use crate::http::Client;
 use crate::log::Throttle;
+use crate::metrics::{self, LlmMetrics};
 use crate::priority::{give_way, pause};
 use crate::sampling;
 use crate::sink::{Sink, Waiting};
@@ -39,18 +40,20 @@ const LINGER: Duration = Duration::from_secs(1);
 const CHUNK_ENTRIES: usize = 64;
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Bounds of the queue between the request path and the engine.
+/// Bounds of the queue between the request path and the engine, and what is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Calls that may wait.
     pub max_entries: usize,
     /// Bytes that they may hold.
     pub max_bytes: usize,
+    /// How the metrics of calls are shown.
+    pub metrics: metrics::Options,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_entries: 10_000, max_bytes: 64 << 20 }
+        Self { max_entries: 10_000, max_bytes: 64 << 20, metrics: metrics::Options::default() }
     }
 }
 
@@ -83,6 +86,7 @@ pub(crate) struct Shared {
     unreadable: Counter,
     ignored: Counter,
     sampled_out: Counter,
+    metrics: Arc<LlmMetrics>,
     destinations: Mutex<Destinations>,
     client: OnceLock<Client>,
 }
@@ -120,6 +124,7 @@ impl Engine {
             unreadable: Counter::default(),
             ignored: Counter::default(),
             sampled_out: Counter::default(),
+            metrics: Arc::new(LlmMetrics::new(options.metrics)),
             destinations: Mutex::default(),
             client: OnceLock::new(),
         });
@@ -174,6 +179,11 @@ impl Engine {
     /// What was counted since the start.
     pub fn stats(&self) -> Stats {
         self.shared.stats()
+    }
+
+    /// The metrics of all calls, those that sampling leaves out as well.
+    pub fn metrics(&self) -> Arc<LlmMetrics> {
+        Arc::clone(&self.shared.metrics)
     }
 
     /// Ends the engine within about `budget`: reads what waits in the sink, sends everything that waits for a
@@ -349,7 +359,7 @@ impl Reader {
     }
 
     /// Reads one call and hands its record on.
-    fn read(&mut self, Waiting { call, tracer }: Waiting) {
+    fn read(&mut self, Waiting { call, tracer, .. }: Waiting) {
         let Some(record) = guarded(|| call.into_record()) else {
             self.shared.unreadable.add(1);
             if let Some(count) = self.defects.admit(1, Instant::now()) {
@@ -363,6 +373,7 @@ impl Reader {
             return;
         };
         self.shared.records.add(1);
+        self.shared.metrics.observe(&record);
         if !sampling::keep(&record, tracer.settings.sampling_ratio) {
             self.shared.sampled_out.add(1);
             return;

@@ -5,15 +5,19 @@
 //!                                     └─► per destination: bounded queue ─► batch ─► Exporter::encode ─► Exporter::send
 //! ```
 //!
+//! Records that exist already, such as those of a file, go with a [`Courier`], which waits instead of dropping.
+//!
 //! [`Sink::offer`] never blocks and never fails: what does not fit is counted. One dead destination never holds up
 //! another, and none of them ever holds up a request. Everything behind the sink runs on one thread of its own, the
 //! [`Engine`]'s.
 
+mod courier;
 mod destination;
 mod engine;
 pub mod exporter;
 mod http;
 mod log;
+pub mod metrics;
 mod priority;
 mod queue;
 mod retry;
@@ -26,9 +30,10 @@ mod tracer;
 mod weight;
 mod worker;
 
+pub use courier::{Courier, CourierError, Report};
 pub use destination::QueueOptions;
 pub use engine::{Engine, Observer, Options, ShutdownReport};
 pub use priority::{give_way, pause};
 pub use sink::Sink;
 pub use stats::{DestinationStats, Dropped, SinkStats, Stats};
-pub use tracer::{Tracer, TracerError};
+pub use tracer::{Tracer, TracerError, settings};

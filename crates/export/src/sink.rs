@@ -5,6 +5,7 @@
 //! new call: those that wait are older, and nearer to their turn.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use ai_tracing_core::capture::Finished;
 use tokio::sync::Notify;
@@ -34,6 +35,7 @@ struct State {
 pub(crate) struct Waiting {
     pub call: Finished,
     pub tracer: Arc<Tracer>,
+    since: Instant,
 }
 
 impl Sink {
@@ -50,7 +52,7 @@ impl Sink {
     /// Hands a finished call over. Never blocks, never fails; a call that does not fit is dropped and counted.
     pub fn offer(&self, call: Finished, tracer: &Arc<Tracer>) {
         let weight = call.weight();
-        let waiting = Waiting { call, tracer: Arc::clone(tracer) };
+        let waiting = Waiting { call, tracer: Arc::clone(tracer), since: Instant::now() };
         let mut state = self.state();
         // What is refused is freed after the lock.
         let (_refused, wake) = if state.closed {
@@ -101,7 +103,12 @@ impl Sink {
 
     pub(crate) fn stats(&self) -> SinkStats {
         let state = self.state();
-        SinkStats { waiting: state.queue.len() as u64, waiting_bytes: state.queue.bytes() as u64, ..state.stats }
+        SinkStats {
+            waiting: state.queue.len() as u64,
+            waiting_bytes: state.queue.bytes() as u64,
+            oldest_seconds: state.queue.front().map_or(0.0, |oldest| oldest.since.elapsed().as_secs_f64()),
+            ..state.stats
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

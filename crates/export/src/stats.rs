@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 
 /// Counters since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Stats {
     /// The queue between the request path and the engine.
     pub sink: SinkStats,
@@ -24,7 +24,7 @@ pub struct Stats {
 }
 
 /// The queue between the request path and the engine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct SinkStats {
     /// Calls taken in.
     pub accepted: u64,
@@ -38,6 +38,8 @@ pub struct SinkStats {
     pub waiting: u64,
     /// Their size in bytes.
     pub waiting_bytes: u64,
+    /// How long the oldest of them has waited, in seconds; 0 when none waits.
+    pub oldest_seconds: f64,
 }
 
 impl SinkStats {
@@ -53,7 +55,7 @@ impl SinkStats {
 }
 
 /// One destination. `offered` = `delivered` + everything in `dropped` + `waiting`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct DestinationStats {
     /// Name and, where there is one, address; no credentials.
     pub name: String,
@@ -67,12 +69,17 @@ pub struct DestinationStats {
     pub waiting: u64,
     /// Approximate size of the waiting queue in bytes.
     pub waiting_bytes: u64,
+    /// How long the oldest record in the queue has waited, in seconds; 0 when none waits.
+    pub oldest_seconds: f64,
     /// Attempts to send, retries included.
     pub requests: u64,
     /// Attempts after which something had to be tried again.
     pub retries: u64,
     /// Why the last attempt failed, while the destination is failing.
     pub failing: Option<String>,
+    /// Why records were lost the last time, for who has sent them.
+    #[serde(skip)]
+    pub last_loss: Option<String>,
 }
 
 /// Records lost, by reason.
@@ -157,5 +164,16 @@ impl DestinationStats {
         self.waiting += other.waiting;
         self.requests += other.requests;
         self.retries += other.retries;
+        if other.last_loss.is_some() {
+            self.last_loss.clone_from(&other.last_loss);
+        }
+    }
+
+    /// Adds another destination that is in use too.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.add(other);
+        self.waiting_bytes += other.waiting_bytes;
+        self.oldest_seconds = self.oldest_seconds.max(other.oldest_seconds);
+        self.failing = self.failing.take().or_else(|| other.failing.clone());
     }
 }

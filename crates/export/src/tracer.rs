@@ -46,7 +46,11 @@ impl Tracer {
     }
 }
 
-fn settings(config: &AiTracing) -> Result<Settings, TracerError> {
+/// What a plugin configuration means for the capture.
+///
+/// # Errors
+/// Names the parameter that cannot work; never its value.
+pub fn settings(config: &AiTracing) -> Result<Settings, TracerError> {
     let names = &config.context_headers;
     let lower = |name: &String| name.trim().to_lowercase();
     let max_body_size = usize::try_from(config.max_body_size).unwrap_or(usize::MAX);

@@ -310,6 +310,7 @@ impl<E: Exporter> Worker<E> {
     }
 
     fn log_loss(&mut self, count: u64, why: &str) {
+        self.destination.set_lost(why);
         if let Some(lost) = self.losses.admit(count, Instant::now()) {
             tracing::error!(lost, "AI Tracing: {} lost records: {why}", self.destination.name);
         }

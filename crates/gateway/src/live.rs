@@ -6,10 +6,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ai_tracing_config::ai_tracing::AiTracing;
+use ai_tracing_config::prometheus::Prometheus;
 use arc_swap::ArcSwap;
 use http::StatusCode;
 
 use crate::entity::{Entities, Plugin, Route};
+use crate::metrics::http::HttpMetrics;
 use crate::plugin::{self, Tracing};
 use crate::proxy::path::Joining;
 use crate::proxy::router::{Key, RouteEntry, Router};
@@ -21,13 +23,14 @@ pub type Compile = Box<dyn Fn(&AiTracing) -> Result<Arc<Tracing>, String> + Send
 /// The configuration as it is now.
 pub struct Live {
     compile: Compile,
+    metrics: Arc<HttpMetrics>,
     router: ArcSwap<Router>,
 }
 
 impl Live {
     /// No configuration yet: nothing is routed.
-    pub fn new(compile: Compile) -> Self {
-        Self { compile, router: ArcSwap::default() }
+    pub fn new(compile: Compile, metrics: Arc<HttpMetrics>) -> Self {
+        Self { compile, metrics, router: ArcSwap::default() }
     }
 
     /// Puts a configuration into force.
@@ -52,7 +55,8 @@ impl Live {
             let profile = if service.enabled { Some(Arc::new(Profile::new(service)?)) } else { None };
             services.insert(service.id.as_str(), profile);
         }
-        let plugins = self.plugins(entities)?;
+        let tracing = plugins(entities, plugin::NAME, |config: AiTracing| (self.compile)(&config))?;
+        let counting = plugins(entities, plugin::PROMETHEUS, |config: Prometheus| Ok(Arc::new(config)))?;
         let mut routes = Vec::new();
         for route in &entities.routes {
             let service = match &route.service {
@@ -68,9 +72,12 @@ impl Live {
             if !speaks(&["http", "https", "ws", "wss"]) {
                 continue;
             }
+            let of_service = service.as_ref().map_or("", |service| &service.name);
             let entry = RouteEntry {
                 name: name(route).to_owned(),
-                tracing: effective(&plugins, route),
+                tracing: effective(&tracing, route),
+                meter: effective(&counting, route)
+                    .and_then(|config| self.metrics.meter(of_service, name(route), &config)),
                 service,
                 joining: Joining { strip: route.strip_path, v1: route.path_handling == "v1" },
                 preserve_host: route.preserve_host,
@@ -80,28 +87,32 @@ impl Live {
         }
         Router::new(routes)
     }
+}
 
-    /// The enabled plugins, compiled.
-    fn plugins<'a>(&self, entities: &'a Entities) -> Result<Vec<(&'a Plugin, Arc<Tracing>)>, String> {
-        let enabled = entities.plugins.iter().filter(|plugin| plugin.enabled && plugin.name == plugin::NAME);
-        enabled
-            .map(|plugin| {
-                let wrong = |why: &dyn std::fmt::Display| format!("plugin {}: config: {why}", plugin.id);
-                let config: AiTracing = serde_json::from_value(plugin.config.clone()).map_err(|why| wrong(&why))?;
-                Ok((plugin, (self.compile)(&config).map_err(|why| wrong(&why))?))
-            })
-            .collect()
-    }
+/// The enabled plugins of that name, compiled.
+fn plugins<'a, C: serde::de::DeserializeOwned, T>(
+    entities: &'a Entities,
+    name: &str,
+    compile: impl Fn(C) -> Result<Arc<T>, String>,
+) -> Result<Vec<(&'a Plugin, Arc<T>)>, String> {
+    let enabled = entities.plugins.iter().filter(|plugin| plugin.enabled && plugin.name == name);
+    enabled
+        .map(|plugin| {
+            let wrong = |why: &dyn std::fmt::Display| format!("plugin {}: config: {why}", plugin.id);
+            let config = C::deserialize(&plugin.config).map_err(|why| wrong(&why))?;
+            Ok((plugin, compile(config).map_err(|why| wrong(&why))?))
+        })
+        .collect()
 }
 
 /// The plugin that is in force on a route: the one for route and service, else for the route, the service, everything.
-fn effective(plugins: &[(&Plugin, Arc<Tracing>)], route: &Route) -> Option<Arc<Tracing>> {
+fn effective<T>(plugins: &[(&Plugin, Arc<T>)], route: &Route) -> Option<Arc<T>> {
     plugins
         .iter()
         .filter(|(plugin, _)| plugin.route.as_ref().is_none_or(|of| of.id == route.id))
         .filter(|(plugin, _)| plugin.service.is_none() || plugin.service == route.service)
         .max_by_key(|(plugin, _)| (plugin.route.is_some(), plugin.service.is_some()))
-        .map(|(_, tracing)| Arc::clone(tracing))
+        .map(|(_, plugin)| Arc::clone(plugin))
 }
 
 fn name(route: &Route) -> &str {
@@ -123,13 +134,14 @@ mod tests {
 
     /// Compiles into settings that tell the configuration by its environment.
     fn live() -> Live {
-        Live::new(Box::new(|config| {
+        let compile: Compile = Box::new(|config| {
             if config.environment == "broken" {
                 return Err("langfuse_endpoint: not an address".to_owned());
             }
             let settings = Settings { environment: config.environment.clone(), ..Settings::default() };
             Ok(Arc::new(Tracing::new(Arc::new(settings), |_| {})))
-        }))
+        });
+        Live::new(compile, Arc::new(HttpMetrics::new(10)))
     }
 
     fn service(id: &str, enabled: bool) -> Value {
@@ -204,6 +216,26 @@ mod tests {
                 assert_eq!(tracing.settings.environment, expected);
             }
         }
+    }
+
+    #[test]
+    fn calls_are_counted_where_a_prometheus_plugin_wants_it() {
+        let counting = |service, route, config| {
+            let mut plugin = plugin("prometheus", service, route, true);
+            plugin["name"] = json!("prometheus");
+            plugin["config"] = ai_tracing_config::prometheus::schema().create(config).unwrap();
+            plugin
+        };
+        let live = live();
+        let services = vec![service("s", true)];
+        let routes = vec![route("r", Some("s")), route("q", Some("s")), route("none", None)];
+        let plugins = vec![
+            counting(Some("s"), None, json!({ "status_code_metrics": true })),
+            counting(None, Some("q"), json!({ "ai_metrics": true })),
+        ];
+        live.apply(&entities(services, routes, plugins)).unwrap();
+        let metered = ["/r", "/q", "/none"].map(|path| find(&live, path).unwrap().meter.is_some());
+        assert_eq!(metered, [true, false, false]);
     }
 
     #[test]

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use ai_tracing_core::capture::Finished;
 use ai_tracing_core::settings::Settings;
 
-/// Name of the only plugin that exists.
+/// Name of the plugin that traces.
 pub const NAME: &str = "ai-tracing";
+/// Name of the plugin that counts.
+pub const PROMETHEUS: &str = "prometheus";
 
 /// One plugin configuration, ready for the request path.
 pub struct Tracing {

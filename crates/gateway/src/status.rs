@@ -1,11 +1,13 @@
 //! How the node is: for load balancers, orchestrators and dashboards.
 //!
 //! `GET /status` answers in Kong's shape, with the state of tracing under `ai_tracing`; `GET /status/ready` says
-//! whether requests should come here. Both are safe to show: no configuration, no credentials.
+//! whether requests should come here; `GET /metrics` is for Prometheus. All are safe to show: no configuration, no
+//! credentials.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ai_tracing_export::metrics::CONTENT_TYPE;
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
@@ -56,6 +58,8 @@ pub struct Node {
     pub server: Box<dyn Fn() -> ServerStats + Send + Sync>,
     /// Reads the engine's counters.
     pub ai_tracing: Box<dyn Fn() -> Value + Send + Sync>,
+    /// Writes the metrics, given whether the configuration can be read.
+    pub metrics: Box<dyn Fn(bool) -> String + Send + Sync>,
     /// Set once the process is about to stop, so that no more requests come.
     pub draining: AtomicBool,
 }
@@ -81,6 +85,11 @@ impl Node {
         status
     }
 
+    /// The answer to `GET /metrics`.
+    pub fn metrics(&self) -> Reply {
+        Reply::text(CONTENT_TYPE, (self.metrics)(self.db.is_declarative() || self.db.is_reachable()))
+    }
+
     /// Whether requests should come here, and if not, why.
     pub fn readiness(&self) -> Result<(), &'static str> {
         if self.draining.load(Ordering::Relaxed) {
@@ -102,13 +111,14 @@ async fn handle(State(node): State<Arc<Node>>, method: Method, uri: http::Uri) -
     const ALLOW: &str = "GET, HEAD, OPTIONS";
     let path = uri.path();
     let reply = match (path.strip_suffix('/').unwrap_or(path), &method) {
-        ("/status" | "/status/ready", &Method::OPTIONS) => Reply::options(ALLOW.to_owned()),
+        ("/metrics", &Method::GET | &Method::HEAD) => metrics(node).await,
+        ("/status" | "/status/ready" | "/metrics", &Method::OPTIONS) => Reply::options(ALLOW.to_owned()),
         ("/status", &Method::GET | &Method::HEAD) => status(node).await,
         ("/status/ready", &Method::GET | &Method::HEAD) => match node.readiness() {
             Ok(()) => Reply::message(StatusCode::OK, "ready"),
             Err(why) => Reply::message(StatusCode::SERVICE_UNAVAILABLE, why),
         },
-        ("/status" | "/status/ready", _) => Reply::method_not_allowed(ALLOW.to_owned()),
+        ("/status" | "/status/ready" | "/metrics", _) => Reply::method_not_allowed(ALLOW.to_owned()),
         _ => Reply::not_found(),
     };
     let mut response = reply.into_response(method == Method::HEAD);
@@ -119,6 +129,11 @@ async fn handle(State(node): State<Arc<Node>>, method: Method, uri: http::Uri) -
 /// Reads the state on a helper thread: it locks, and looks at files.
 async fn status(node: Arc<Node>) -> Reply {
     tokio::task::spawn_blocking(move || Reply::ok(node.status())).await.unwrap_or_else(|_| Reply::unexpected())
+}
+
+/// As [`status`].
+async fn metrics(node: Arc<Node>) -> Reply {
+    tokio::task::spawn_blocking(move || node.metrics()).await.unwrap_or_else(|_| Reply::unexpected())
 }
 
 /// Memory in use; `None` where the system does not say.

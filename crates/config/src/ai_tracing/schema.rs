@@ -204,6 +204,59 @@ fn context_headers() -> Record {
     ])
 }
 
+/// The wire formats that can be named; docs/providers.md says what each is.
+pub const DIALECTS: [&str; 49] = [
+    "openai_chat",
+    "openai_responses",
+    "openai_completions",
+    "openai_embeddings",
+    "openai_moderation",
+    "openai_images",
+    "openai_transcription",
+    "openai_speech",
+    "anthropic_messages",
+    "anthropic_count_tokens",
+    "anthropic_complete",
+    "gemini_generate",
+    "gemini_embed",
+    "gemini_count_tokens",
+    "vertex_predict",
+    "gemini_interactions",
+    "bedrock_converse",
+    "bedrock_invoke",
+    "bedrock_count_tokens",
+    "cohere_chat_v1",
+    "cohere_chat_v2",
+    "cohere_generate",
+    "cohere_embed",
+    "rerank",
+    "vllm_generate",
+    "sglang_generate",
+    "vllm_tokens",
+    "vllm_score",
+    "vllm_pooling",
+    "vllm_classify",
+    "ollama_chat",
+    "ollama_generate",
+    "ollama_embed",
+    "tgi_generate",
+    "llamacpp_completion",
+    "llamacpp_infill",
+    "llamacpp_embedding",
+    "watsonx_generation",
+    "watsonx_chat",
+    "watsonx_embeddings",
+    "watsonx_rerank",
+    "replicate_predictions",
+    "alephalpha_complete",
+    "alephalpha_embed",
+    "huggingface_inference",
+    "sagemaker_invocations",
+    "cloudflare_run",
+    "dashscope_generation",
+    "mcp",
+];
+
 fn provider() -> Record {
     Record::new([
         ("name", string().required().default("custom_provider").about("The provider that traces show.")),
@@ -215,12 +268,7 @@ fn provider() -> Record {
                 .about("Host of the request or of the upstream, without port; `*.example.com` matches subdomains."),
         ),
         ("header", string().is(Typedef::HeaderPattern).about("Header that must be present: `name`, or `name: value`.")),
-        (
-            "dialect",
-            string()
-                .one_of(&["openai_chat", "openai_completions", "openai_embeddings", "vllm_generate"])
-                .about("Wire format to read. `null`: told by path and body."),
-        ),
+        ("dialect", string().one_of(&DIALECTS).about("Wire format to read. `null`: told by path and body.")),
     ])
     .check(Check::AtLeastOneOf(&["path", "host", "header"]))
 }

@@ -81,6 +81,15 @@ impl Body {
         }
     }
 
+    /// So many bytes passed that nobody saw; like what is too long, they count and are not kept, and nothing behind them.
+    pub fn lost(&mut self, bytes: u64) {
+        if bytes > 0 {
+            self.total = self.total.saturating_add(bytes);
+            self.head_limit = self.head.bytes.len();
+            self.tail_limit = 0;
+        }
+    }
+
     /// Keeps nothing of what comes from now on; it is counted still.
     pub fn keep_no_more(&mut self) {
         self.head_limit = self.head.bytes.len();
@@ -201,6 +210,18 @@ mod tests {
         body.keep_no_more();
         body.push(b"def", At(MS));
         assert_eq!((body.head_bytes(), body.tail_bytes(), body.total()), (b"abc".as_slice(), b"".as_slice(), 6));
+    }
+
+    #[test]
+    fn lost_bytes_are_a_gap() {
+        let mut body = Body::head_and_tail(100);
+        body.push(b"abc", At(0));
+        body.lost(0);
+        body.push(b"def", At(0));
+        assert_eq!((body.total(), body.gap()), (6, 0));
+        body.lost(4);
+        body.push(b"ghi", At(0));
+        assert_eq!((body.head_bytes(), body.total(), body.gap()), (b"abcdef".as_slice(), 13, 7));
     }
 
     proptest! {

@@ -91,6 +91,8 @@ pub(crate) struct Exchange {
     /// A provider that the response's headers give away.
     pub provider_hint: Option<&'static str>,
     pub response_body: Body,
+    /// False where the response's body came without the times at which its pieces passed.
+    pub timed: bool,
     pub started_at: At,
     pub upstream_at: Option<At>,
     pub response_at: Option<At>,
@@ -145,6 +147,7 @@ impl Capture {
             response_headers: KeptHeaders::default(),
             provider_hint: None,
             response_body: Body::head_and_tail(limit),
+            timed: true,
             started_at: at,
             upstream_at: None,
             response_at: None,
@@ -196,6 +199,23 @@ impl Capture {
         self.0.response_body.push(bytes, at);
     }
 
+    /// A piece of the response's body, from a recording that does not tell when it passed: of such a body nobody knows
+    /// the time to its first token.
+    pub fn response_body_untimed(&mut self, bytes: &[u8]) {
+        self.0.timed = false;
+        self.0.response_body.push_untimed(bytes);
+    }
+
+    /// So many bytes of the request's body are missing from here on: a recording that was cut.
+    pub fn request_body_lost(&mut self, bytes: u64) {
+        self.0.request_body.lost(bytes);
+    }
+
+    /// So many bytes of the response's body are missing from here on: a recording that was cut.
+    pub fn response_body_lost(&mut self, bytes: u64) {
+        self.0.response_body.lost(bytes);
+    }
+
     /// Bytes that the capture holds in memory, for bounding all open captures together.
     pub fn weight(&self) -> usize {
         self.0.weight()
@@ -227,6 +247,11 @@ impl Finished {
     /// Bytes that the exchange holds in memory, for bounding queues.
     pub fn weight(&self) -> usize {
         self.0.weight()
+    }
+
+    /// Why the exchange is LLM traffic, and which, or why it is none, in one line for people. Reads the request's body.
+    pub fn explain(&self) -> String {
+        read::explain(&self.0)
     }
 
     /// Reads the exchange: inflates, frames, parses, prices, redacts. Takes time proportional to the body; call it off

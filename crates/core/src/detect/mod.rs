@@ -13,7 +13,7 @@ use crate::json::Json;
 use crate::settings::{ProviderRule, Settings};
 
 use hosts::ends_with_ignore_case;
-pub(crate) use hosts::{provider_by_headers, provider_by_host};
+pub(crate) use hosts::{host_of, provider_by_headers, provider_by_host};
 
 /// Provider of OpenAI-shaped traffic whose server is not known by name.
 pub const OPENAI_COMPATIBLE: &str = "openai_compatible";
@@ -34,6 +34,8 @@ pub struct Detection {
     candidates: [Option<&'static Endpoint>; MAX_CANDIDATES],
     /// False where the path may be anybody's: the request's body has the last word.
     certain: bool,
+    /// True where it is the upstream's host that named the provider.
+    by_host: bool,
     /// Position of the rule that matched.
     rule: Option<usize>,
 }
@@ -55,17 +57,61 @@ impl Detection {
         })
     }
 
-    /// Which rules recognised the traffic, in one line, for people.
-    pub fn explain(&self, settings: &Settings) -> String {
-        let candidates: Vec<String> = self.candidates.iter().flatten().map(ToString::to_string).collect();
-        let rule = self.rule.and_then(|position| settings.providers.get(position).map(|rule| (position, rule)));
-        let provider = match (&self.provider, rule) {
-            (_, Some((position, rule))) => format!("rule {} of the configuration ({})", position + 1, rule.name),
-            (Some(provider), None) => format!("host is {provider}'s"),
-            (None, None) => "host unknown".to_owned(),
+    /// Which rules recognised the traffic, in one line for people. `chosen` is the endpoint that [`Self::endpoint`] gave.
+    pub fn explain(&self, settings: &Settings, chosen: Option<&Endpoint>) -> String {
+        let candidates: Vec<&Endpoint> = self.candidates.iter().flatten().copied().collect();
+        let rule = self.rule.and_then(|position| settings.providers.get(position).map(|rule| (position + 1, rule)));
+        let path = match candidates.first() {
+            Some(first) => format!("path {}...{}", first.within, first.suffix),
+            None => "path of no known API".to_owned(),
         };
-        let body = if self.certain && candidates.len() == 1 { "" } else { "; the body decides" };
-        format!("path {}{body}; {provider}", candidates.join(" or "))
+        let known = chosen.and_then(|endpoint| endpoint.provider);
+        let provider = match (&self.provider, rule, known) {
+            (_, Some((position, rule)), _) => format!("rule {position} of the configuration names {}", rule.name),
+            (Some(provider), None, _) => format!("the {} is {provider}'s", if self.by_host { "host" } else { "path" }),
+            (None, None, Some(provider)) => format!("unknown host, {provider}'s API"),
+            (None, None, None) => "unknown host".to_owned(),
+        };
+        let by_rule = rule.is_some_and(|(_, rule)| rule.dialect.is_some());
+        let read = match chosen.map(|endpoint| endpoint.dialect.name()) {
+            None => format!("not LLM: the body is not that of {}", dialects(&candidates)),
+            Some(name) if by_rule => format!("read as {name}, as the rule says"),
+            Some(name) if candidates.len() > 1 => {
+                let others = candidates.iter().copied().filter(|endpoint| endpoint.dialect.name() != name);
+                format!("the body decides: {name}, not {}", dialects(&others.collect::<Vec<_>>()))
+            }
+            Some(name) if !self.certain => format!("the body is {name}'s"),
+            Some(name) => format!("read as {name}"),
+        };
+        format!("{path}; {provider}; {read}")
+    }
+}
+
+fn dialects(endpoints: &[&Endpoint]) -> String {
+    let mut names: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.dialect.name()).collect();
+    names.dedup();
+    names.join(" or ")
+}
+
+/// Why [`detect`] found nothing, in one line for people.
+pub fn explain_decline(settings: &Settings, head: &RequestHead<'_>) -> String {
+    if head.method != "POST" {
+        return format!("not LLM: the method is {}, not POST", head.method);
+    }
+    let rules = match settings.providers.len() {
+        0 => "",
+        1 => ", and the configuration's rule does not match",
+        _ => ", and none of the configuration's rules matches",
+    };
+    let elsewhere = dialect::endpoints().find_map(|endpoint| {
+        let path = head.path.strip_suffix('/').unwrap_or(head.path);
+        // Some hosts serve models at any path.
+        let named = !endpoint.suffix.is_empty() && path.ends_with(endpoint.suffix) && path.contains(endpoint.within);
+        endpoint.only_at.filter(|_| named)
+    });
+    match elsewhere {
+        Some(provider) => format!("not LLM: a path of {provider}, but not at its host{rules}"),
+        None => format!("not LLM: no endpoint has such a path{rules}"),
     }
 }
 
@@ -96,6 +142,7 @@ pub fn detect(settings: &Settings, head: &RequestHead<'_>) -> Option<Detection> 
         model: model(&candidates, path).or_else(|| model(&candidates, head.path)),
         candidates,
         certain: !anybodys && (versioned || known.is_some()),
+        by_host: known.is_some(),
         rule: None,
     })
 }
@@ -149,6 +196,7 @@ fn by_rule(position: usize, rule: &ProviderRule, found: Option<(&str, Candidates
         model: model(&candidates, path),
         candidates,
         certain: true,
+        by_host: false,
         rule: Some(position),
     }
 }
@@ -239,6 +287,16 @@ mod tests {
     }
 
     #[test]
+    fn each_endpoint_has_an_example_that_leads_to_it() {
+        for example in dialect::examples() {
+            let host = example.host.as_deref().unwrap_or("localhost");
+            let candidates = by_path(&example.path, host);
+            let found = candidates.iter().flatten().any(|endpoint| endpoint.dialect.name() == example.dialect);
+            assert!(found, "{example:?} leads to {candidates:?}");
+        }
+    }
+
+    #[test]
     fn the_host_names_the_provider() {
         let settings = Settings::default();
         for (host, provider) in [
@@ -265,6 +323,66 @@ mod tests {
         assert!(told(&settings, "/v1/chat/completions", "10.0.0.1", "/internal/x").is_some());
         let told = told(&settings, "/v1/chat/completions", "10.0.0.1", "/generate");
         assert_eq!(told.map(|(_, name)| name), Some("vllm_generate"), "the bytes are in the upstream's format");
+    }
+
+    #[test]
+    fn decisions_are_explained() {
+        let rule = |dialect: Option<&str>| ProviderRule {
+            name: "acme".into(),
+            path: Some("/acme".into()),
+            dialect: dialect.map(str::to_owned),
+            ..ProviderRule::default()
+        };
+        let explain = |providers: Vec<ProviderRule>, method: &str, path: &str, body: &str| {
+            let settings = Settings { providers, ..Settings::default() };
+            let upstream = Some(Upstream { host: "api.groq.com", port: 443, path });
+            let host = if path.starts_with("/openai") { upstream } else { None };
+            let (query, service, route, consumer) = (None, None, None, None);
+            let headers = &Few(&[]);
+            let head =
+                RequestHead { method, path, query, host: "h", headers, upstream: host, service, route, consumer };
+            match detect(&settings, &head) {
+                Some(found) => found.explain(&settings, found.endpoint(&crate::json::parse(body).value)),
+                None => explain_decline(&settings, &head),
+            }
+        };
+        let chat = r#"{"model":"m","messages":[]}"#;
+        for (providers, method, path, body, expected) in [
+            (
+                vec![],
+                "POST",
+                "/openai/v1/chat/completions",
+                chat,
+                "path .../chat/completions; the host is groq's; read as openai_chat",
+            ),
+            (vec![], "GET", "/v1/models", "", "not LLM: the method is GET, not POST"),
+            (vec![], "POST", "/v1/telemetry", "{}", "not LLM: no endpoint has such a path"),
+            (
+                vec![rule(None)],
+                "POST",
+                "/x",
+                "{}",
+                "not LLM: no endpoint has such a path, and the configuration's rule does not match",
+            ),
+            (
+                vec![rule(Some("openai_chat"))],
+                "POST",
+                "/acme",
+                chat,
+                "rule 1 of the configuration names acme; read as openai_chat, as the rule says",
+            ),
+            (vec![], "POST", "/generate", "{}", "; unknown host; not LLM: the body is not that of vllm_generate"),
+            (
+                vec![],
+                "POST",
+                "/generate",
+                r#"{"prompt":"p"}"#,
+                "unknown host, vllm's API; the body decides: vllm_generate, not ",
+            ),
+        ] {
+            let told = explain(providers, method, path, body);
+            assert!(told.contains(expected), "{told}\n{expected}");
+        }
     }
 
     #[test]

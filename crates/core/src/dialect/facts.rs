@@ -40,6 +40,8 @@ pub struct ResponseFacts {
     /// Prompt tokens without those of the cache, where the provider counts them apart (Anthropic, Bedrock): what
     /// [`Self::count_with_cache`] makes `usage.input` of.
     pub uncached_input: Option<u64>,
+    /// Tokens that are paid for, where the provider bills others than it counts (Cohere).
+    pub billed: Option<Usage>,
     /// Length of the first vector.
     pub embedding_dims: Option<u64>,
     /// Number of vectors.
@@ -58,6 +60,8 @@ pub struct ResponseFacts {
     pub first_token_at: Option<At>,
     /// A provider that the body gives away.
     pub provider: Option<&'static str>,
+    /// What the answer shows the call to have been, where it tells more than path and request.
+    pub operation: Option<Operation>,
     /// What could not be read.
     pub issues: Vec<String>,
 }

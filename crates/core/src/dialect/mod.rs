@@ -17,11 +17,14 @@ mod mcp;
 pub(crate) mod media;
 mod ollama;
 mod openai;
+mod params;
 mod rerank;
 mod tgi;
+mod vertex;
 mod vllm;
 
 use crate::capture::KeptHeaders;
+use crate::detect;
 use crate::json::Json;
 use crate::time::At;
 
@@ -62,6 +65,11 @@ pub trait Dialect: Send + Sync {
         openai::read_usage(usage, facts);
     }
 
+    /// The names under which [`Self::read_usage`]'s object and the model stand in the tail.
+    fn tail_names(&self) -> [&'static str; 2] {
+        ["usage", "model"]
+    }
+
     /// True when streams of this dialect are JSON values, one after another or the items of an array, instead of
     /// server-sent events. Servers that announce `application/x-ndjson` and its like need no word here.
     fn streams_json(&self) -> bool {
@@ -81,10 +89,11 @@ pub struct Event<'a> {
 }
 
 /// All endpoints, by family.
-pub(crate) const FAMILIES: [&[Endpoint]; 12] = [
+pub(crate) const FAMILIES: [&[Endpoint]; 13] = [
     openai::ENDPOINTS,
     anthropic::ENDPOINTS,
     google::ENDPOINTS,
+    vertex::ENDPOINTS,
     bedrock::ENDPOINTS,
     cohere::ENDPOINTS,
     rerank::ENDPOINTS,
@@ -97,7 +106,7 @@ pub(crate) const FAMILIES: [&[Endpoint]; 12] = [
 ];
 
 /// All endpoints.
-pub(crate) fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     FAMILIES.into_iter().flatten()
 }
 
@@ -110,4 +119,35 @@ pub fn names() -> Vec<&'static str> {
         }
     }
     names
+}
+
+/// A request's head that leads to an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// The path.
+    pub path: String,
+    /// A host of the provider whose alone the path is, or who defined the API.
+    pub host: Option<String>,
+    /// The dialect, which shares the path with others where the body decides.
+    pub dialect: &'static str,
+}
+
+/// One for each endpoint, in the order of [`FAMILIES`]: what meets all of these has met all that can be read.
+pub fn examples() -> Vec<Example> {
+    let example = |endpoint: &Endpoint| {
+        let within = match (endpoint.within, endpoint.suffix.starts_with('/')) {
+            // `/v1/models/m:generateContent`
+            ("", false) => "/models/",
+            (within, _) => within,
+        };
+        let model = if within.is_empty() { "" } else { "m" };
+        // Paths of one host alone are whole.
+        let version = if endpoint.only_at.is_some() { "" } else { "/v1" };
+        Example {
+            path: format!("{version}{within}{model}{}", endpoint.suffix),
+            host: endpoint.only_at.or(endpoint.provider).and_then(detect::host_of),
+            dialect: endpoint.dialect.name(),
+        }
+    };
+    endpoints().map(example).collect()
 }

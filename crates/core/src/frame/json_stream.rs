@@ -4,7 +4,7 @@
 //! writes one array that grows. All of them are top-level values with separators between, so one scanner that follows
 //! brackets and strings serves them all.
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 use super::{Frame, Framing, MAX_FRAME};
 
@@ -23,53 +23,24 @@ pub struct JsonStream {
 impl Framing for JsonStream {
     fn push(&mut self, bytes: &[u8], on_frame: &mut dyn FnMut(Frame<'_>)) {
         let mut rest = bytes;
-        while let Some(first) = rest.first().copied() {
+        loop {
             if self.depth == 0 {
                 // Between values: everything but the beginning of an object is a separator.
-                let Some(start) = memchr::memchr(b'{', rest) else { return };
+                let Some(start) = memchr(b'{', rest) else { return };
                 rest = rest.get(start..).unwrap_or_default();
-                self.depth = 1;
-                self.keep(b"{");
-                rest = rest.get(1..).unwrap_or_default();
-                continue;
             }
-            let length = if self.escaped {
-                self.escaped = false;
-                1
-            } else if self.in_string {
-                match memchr2(b'"', b'\\', rest) {
-                    None => rest.len(),
-                    Some(end) => {
-                        if rest.get(end) == Some(&b'\\') {
-                            self.escaped = true;
-                        } else {
-                            self.in_string = false;
-                        }
-                        end + 1
-                    }
-                }
-            } else {
-                match first {
-                    b'"' => self.in_string = true,
-                    b'{' | b'[' => self.depth += 1,
-                    b'}' | b']' => self.depth -= 1,
-                    _ => {}
-                }
-                let plain = |byte: &u8| matches!(byte, b'"' | b'{' | b'[' | b'}' | b']');
-                1 + rest.iter().skip(1).position(plain).filter(|_| self.depth > 0 && !self.in_string).unwrap_or(0)
+            let Some(end) = self.end_of_value(rest) else {
+                return self.keep(rest);
             };
-            let (piece, after) = rest.split_at(length.min(rest.len()));
-            self.keep(piece);
+            let (piece, after) = rest.split_at(end);
+            self.complete(piece, on_frame);
             rest = after;
-            if self.depth == 0 {
-                self.complete(on_frame);
-            }
         }
     }
 
     fn finish(&mut self, on_frame: &mut dyn FnMut(Frame<'_>)) {
         if self.depth > 0 {
-            self.complete(on_frame);
+            self.complete(b"", on_frame);
         }
         self.resync();
     }
@@ -87,13 +58,49 @@ impl Framing for JsonStream {
 }
 
 impl JsonStream {
+    /// Follows the value up to its end, or through all of `bytes`.
+    fn end_of_value(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            if std::mem::take(&mut self.escaped) {
+                if rest.is_empty() {
+                    self.escaped = true;
+                    return None;
+                }
+                at += 1;
+            } else if self.in_string {
+                let end = memchr2(b'"', b'\\', rest)?;
+                self.escaped = rest.get(end) == Some(&b'\\');
+                self.in_string = self.escaped;
+                at += end + 1;
+            } else {
+                let next = rest.iter().position(|byte| matches!(byte, b'"' | b'{' | b'[' | b'}' | b']'))?;
+                at += next + 1;
+                match rest.get(next) {
+                    Some(b'"') => self.in_string = true,
+                    Some(b'{' | b'[') => self.depth += 1,
+                    _ => self.depth -= 1,
+                }
+                if self.depth == 0 {
+                    return Some(at);
+                }
+            }
+        }
+    }
+
     fn keep(&mut self, bytes: &[u8]) {
         let room = MAX_FRAME.saturating_sub(self.value.len()).min(bytes.len());
         self.value.extend_from_slice(bytes.get(..room).unwrap_or_default());
         self.over += (bytes.len() - room) as u64;
     }
 
-    fn complete(&mut self, on_frame: &mut dyn FnMut(Frame<'_>)) {
+    /// `last` is the end of the value; it is copied only behind what is kept already.
+    fn complete(&mut self, last: &[u8], on_frame: &mut dyn FnMut(Frame<'_>)) {
+        if self.value.is_empty() && last.len() <= MAX_FRAME {
+            return on_frame(Frame { name: b"", data: last, exception: false });
+        }
+        self.keep(last);
         self.skipped += std::mem::take(&mut self.over);
         on_frame(Frame { name: b"", data: &self.value, exception: false });
         self.value.clear();

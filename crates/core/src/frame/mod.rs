@@ -5,10 +5,12 @@
 
 mod aws_event;
 mod json_stream;
+mod payload;
 mod sse;
 
 pub use aws_event::AwsEvents;
 pub use json_stream::JsonStream;
+pub use payload::Payloads;
 pub use sse::Sse;
 
 /// Bytes of one event; the rest of a longer one is passed over and counted.

@@ -235,18 +235,19 @@ impl<'a> Reader<'a> {
     }
 
     fn word(&mut self) -> Option<Json<'a>> {
-        const WORDS: [(&[u8], Json<'static>); 6] = [
-            (b"null", Json::Null),
-            (b"true", Json::Bool(true)),
-            (b"false", Json::Bool(false)),
-            (b"NaN", Json::Null),
-            (b"Infinity", Json::Null),
-            (b"-Infinity", Json::Null),
+        /// What each stands for: a boolean, or null.
+        const WORDS: [(&[u8], Option<bool>); 6] = [
+            (b"null", None),
+            (b"true", Some(true)),
+            (b"false", Some(false)),
+            (b"NaN", None),
+            (b"Infinity", None),
+            (b"-Infinity", None),
         ];
         for (word, value) in WORDS {
             if self.rest().starts_with(word) {
                 self.at += word.len();
-                return Some(value);
+                return Some(value.map_or(Json::Null, Json::Bool));
             }
             if word.starts_with(self.rest()) {
                 return self.stop(Problem::Truncated);

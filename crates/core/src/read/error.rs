@@ -24,7 +24,9 @@ pub fn read(body: &Json<'_>, failed: bool) -> Option<CallError> {
     // Older vLLM: {"object": "error", "message": ..., "type": ...}.
     let says_error = failed || body.get("object").str() == Some("error");
     let detail = body.get("detail");
-    let message = body.get("message").filled().map(str::to_owned).or_else(|| {
+    // AWS: some services write it with a capital.
+    let message = body.get("message").filled().or_else(|| body.get("Message").filled());
+    let message = message.map(str::to_owned).or_else(|| {
         // FastAPI: {"detail": "..."} or {"detail": [{"msg": ..., "type": ...}]}.
         detail.filled().or_else(|| detail.items().first()?.get("msg").filled()).map(str::to_owned)
     });
@@ -48,9 +50,10 @@ pub fn plain(text: &str, parsed: &Parsed<'_>) -> Option<CallError> {
     (!text.is_empty() && !text.starts_with('<')).then_some(CallError { kind: None, message: Some(message) })
 }
 
-/// `type`, else Google's `status`, else a `code` that is a word.
+/// `type`, else Google's `status`, else a `code` that is a word, else AWS' `__type`, which may have a namespace.
 fn kind(value: &Json<'_>) -> Option<String> {
-    [value.get("type"), value.get("status"), value.get("code")].into_iter().find_map(Json::word)
+    let aws = || Some(value.get("__type").str()?.rsplit('#').next()?.to_owned());
+    [value.get("type"), value.get("status"), value.get("code")].into_iter().find_map(Json::word).or_else(aws)
 }
 
 #[cfg(test)]

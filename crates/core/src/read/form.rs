@@ -1,8 +1,8 @@
 //! Forms: `multipart/form-data` bodies, such as those of image edits and transcriptions, read as an object of their
 //! fields. Source: RFC 7578.
 //!
-//! A file becomes an object of what is known of it: `file_name`, `mime_type`, `bytes`, `sha256`. A field that comes more
-//! than once, or whose name ends in `[]`, becomes an array.
+//! A file becomes an object of what is known of it: `file_name`, `mime_type`, `bytes`, `sha256`, and `content` in base64
+//! where it is small. A field that comes more than once, or whose name ends in `[]`, becomes an array.
 
 use std::borrow::Cow;
 
@@ -111,9 +111,12 @@ fn file<'a>(name: &'a str, mime_type: Option<&'a str>, content: &[u8], whole: bo
         members.push((Cow::Borrowed("mime_type"), Json::String(kind.into())));
     }
     if whole {
+        let media = media::body("", content.len() as u64, Some(content));
         // Counts are read from strings as well.
-        members.push((Cow::Borrowed("bytes"), Json::String(content.len().to_string().into())));
-        members.push((Cow::Borrowed("sha256"), Json::String(media::sha256(content).into())));
+        let bytes = media.bytes.map(|bytes| bytes.to_string());
+        for (name, value) in [("bytes", bytes), ("sha256", media.sha256), ("content", media.content)] {
+            members.extend(value.map(|value| (Cow::Borrowed(name), Json::String(value.into()))));
+        }
     }
     Json::Object(members)
 }
@@ -142,7 +145,7 @@ mod tests {
         let hash = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
         let wanted = serde_json::json!({
             "model": "whisper-1", "t": ["word"], "stream": true,
-            "file": {"file_name": "a.wav", "mime_type": "audio/wav", "bytes": "5", "sha256": hash},
+            "file": {"file_name": "a.wav", "mime_type": "audio/wav", "bytes": "5", "sha256": hash, "content": "aGVsbG8="},
         });
         assert_eq!((parsed.value.to_value(), parsed.problem), (wanted, None));
     }

@@ -83,6 +83,10 @@ fn estimate_usage(record: &mut CallRecord, whole: Whole) {
     }
     let model = response.model.as_deref().or(record.request.model.as_deref());
     let mut estimated = false;
+    if embeds && record.usage.input.is_none() {
+        // Nothing is generated: all there is was read. Voyage tells no more than that.
+        record.usage.input = record.usage.total;
+    }
     if record.usage.input.is_none() && whole.request && !record.request.messages.is_empty() {
         let messages = &record.request.messages;
         record.usage.input = Some(match record.operation {
@@ -120,7 +124,8 @@ fn rates(record: &mut CallRecord) {
     record.timing.time_per_token_ms = match first {
         // The first token is what the time to it was spent on.
         Some(first) => (output > 1).then(|| (total - first).max(0.0) / (output - 1) as f64),
-        None => Some(total / output as f64),
+        // When the tokens of a stream came is not known then; nor is what nobody measured.
+        None => (!record.stream && total > 0.0).then(|| total / output as f64),
     };
     record.timing.throughput_tokens_per_second = (total > 0.0).then(|| output as f64 * 1000.0 / total);
     record.token_efficiency = record.usage.input.filter(|input| *input > 0).map(|input| output as f64 / input as f64);

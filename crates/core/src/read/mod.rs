@@ -32,7 +32,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     let settings = Arc::clone(&exchange.settings);
     let provider = provider(&exchange, endpoint, &facts);
     let error = facts.error.take();
-    let usage = facts.usage;
+    let (usage, billed) = (facts.usage, facts.billed);
     let whole = measure::Whole { request: whole_request, response: read.whole };
     let timing = timing(&exchange, &facts, read.stream);
     let (request_id, api_version) = (request_id(&exchange), api_version(&exchange));
@@ -42,7 +42,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
         schema_version: SCHEMA_VERSION,
         provider,
         dialect: endpoint.dialect.name().to_owned(),
-        operation: request.operation.unwrap_or(endpoint.operation),
+        operation: facts.operation.or(request.operation).unwrap_or(endpoint.operation),
         stream: read.stream,
         status: exchange.status,
         trace_id: format!("{:032x}", exchange.trace.trace),
@@ -75,12 +75,19 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     // Half a cost is none: what is missing may be the larger part. Only embeddings have no output by nature.
     let Usage { input, output, .. } = record.usage;
     let counted = input.is_some() && (output.is_some() || record.operation == Operation::Embeddings);
-    record.cost = settings.prices.cost(&models, &record.provider, &record.usage).filter(|_| counted);
+    let billed = billed.unwrap_or(record.usage);
+    record.cost = settings.prices.cost(&models, &record.provider, &billed).filter(|_| counted);
     if settings.content == ContentPolicy::MetadataOnly {
         private::drop_content(&mut record);
     }
     settings.redactor.apply(&mut record);
     Some(record)
+}
+
+/// Which rules decided about an exchange, in one line for people.
+pub(crate) fn explain(exchange: &Exchange) -> String {
+    let read = read_request(exchange, &mut RequestFacts::default(), &mut Vec::new());
+    exchange.detection.explain(&exchange.settings, read.map(|(endpoint, _)| endpoint))
 }
 
 /// Reads the request's body: the endpoint that it shows, and whether the body was kept whole. `None` when it is no LLM
@@ -104,6 +111,8 @@ fn read_request(
         if let Some(problem) = parsed.problem.filter(|_| body.whole()) {
             issues.push(format!("request: {problem}"));
         }
+        // Where several formats share a path, the model's name may tell which it is.
+        facts.request.model.clone_from(&exchange.detection.model);
         endpoint.dialect.read_request(&parsed.value, facts);
     }
     facts.request.stream |= endpoint.stream;
@@ -135,7 +144,7 @@ fn timing(exchange: &Exchange, facts: &ResponseFacts, stream: bool) -> Timing {
     Timing {
         started_at: exchange.started_at,
         total_duration_ms: since_start(exchange.ended_at),
-        time_to_first_token_ms: facts.first_token_at.filter(|_| stream).map(since_start),
+        time_to_first_token_ms: facts.first_token_at.filter(|_| stream && exchange.timed).map(since_start),
         time_per_token_ms: None,
         throughput_tokens_per_second: None,
         upstream_ms: exchange.upstream_at.and_then(|sent| exchange.response_at.map(|got| got.ms_since(sent))),

@@ -5,9 +5,9 @@ use super::error;
 use crate::capture::{Chunk, Exchange};
 use crate::dialect::media;
 use crate::dialect::{Dialect, Event, RequestFacts, ResponseFacts};
-use crate::frame::{AwsEvents, Frame, Framing, JsonStream, Sse};
+use crate::frame::{Frame, Framing, JsonStream, Payloads, Sse};
 use crate::json::{self, Problem};
-use crate::record::CallError;
+use crate::record::{CallError, Usage};
 use crate::time::At;
 
 /// How a body was read.
@@ -69,7 +69,7 @@ fn framing(
     let is_json = matches!(start.first(), Some(b'{' | b'['));
     let is_sse = [b"data:".as_slice(), b"event:", b"id:", b"retry:", b":"].iter().any(|field| start.starts_with(field));
     if media_type == "application/vnd.amazon.eventstream" && !is_json {
-        return Some(Box::new(AwsEvents::default()));
+        return Some(Box::new(Payloads::default()));
     }
     if is_sse || (!is_json && media_type == "text/event-stream") {
         return Some(Box::new(Sse::default()));
@@ -104,19 +104,25 @@ impl Reader<'_> {
             return;
         }
         let failed = self.failed;
-        if !failed && media::is_binary(self.media_type) {
+        let is_json = matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['));
+        if !failed && media::is_binary(self.media_type) && !is_json {
             let whole = body.whole().then_some(bytes);
             self.facts.media.push(media::body(self.media_type, self.exchange.response_body.total(), whole));
             return;
         }
         let text = json::text(bytes);
         let is_text = self.media_type.starts_with("text/");
-        let is_json = matches!(text.trim_start().bytes().next(), Some(b'{' | b'['));
         if !failed && is_text && !is_json {
             self.dialect.read_text(&text, self.facts);
             return;
         }
         let parsed = json::parse(&text);
+        let nothing = parsed.value.items().is_empty() && parsed.value.members().is_empty();
+        if !failed && is_text && nothing && matches!(parsed.problem, Some(Problem::Invalid(_))) {
+            // `[Music]` begins like a list.
+            self.dialect.read_text(&text, self.facts);
+            return;
+        }
         // Error pages of proxies in between are no JSON; that is no news.
         if !failed || parsed.value.is_object() {
             self.problem = parsed.problem;
@@ -146,15 +152,17 @@ impl Reader<'_> {
 
     /// What stands at the end of an answer whose middle was not kept, such as thousands of embeddings: usage and model.
     fn read_tail(&mut self, tail: &[u8]) {
-        let last = |key: &[u8]| {
-            let at = memchr::memmem::rfind(tail, key)? + key.len();
+        let last = |name: &str| {
+            let key = format!("\"{name}\":");
+            let at = memchr::memmem::rfind(tail, key.as_bytes())? + key.len();
             Some(json::text(tail.get(at..)?))
         };
-        if let Some(text) = last(b"\"usage\":") {
+        let [usage, model] = self.dialect.tail_names();
+        if let Some(text) = last(usage) {
             self.dialect.read_usage(&json::parse(&text).value, self.facts);
         }
         if self.facts.model.is_none()
-            && let Some(text) = last(b"\"model\":")
+            && let Some(text) = last(model)
         {
             self.facts.model = json::parse(&text).value.id();
         }
@@ -176,6 +184,10 @@ impl Reader<'_> {
         }
         let last = self.exchange.ended_at;
         framing.finish(&mut |frame| self.frame(frame, last));
+        if body.gap > 0 && self.facts.usage == Usage::default() {
+            // The event that tells it may be longer than the tail: it repeats the whole answer in some dialects.
+            self.read_tail(body.tail_bytes());
+        }
         framing.issues().into_iter().map(|issue| format!("response: {issue}"))
     }
 

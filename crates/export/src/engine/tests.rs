@@ -205,6 +205,11 @@ fn sampling_counts_what_it_leaves_out() {
     engine.sink().offer(testing::finished(b"{}"), &tracer());
     engine.shutdown(LONG);
     assert_eq!((shared.stats().sampled_out, hears.iter().count()), (1, 1));
+    let mut page = metrics::Page::default();
+    shared.metrics.write(&mut page, ai_tracing_core::time::At(0));
+    let requests = page.into_text();
+    let requests = requests.lines().find(|line| line.starts_with("kong_ai_llm_requests_total{"));
+    assert!(requests.is_some_and(|line| line.ends_with(" 2")), "what is left out is counted all the same");
 }
 
 #[test]

@@ -12,6 +12,8 @@ pub enum Endpoint {
     Node,
     /// `/status`
     Status,
+    /// `/metrics`
+    Metrics,
     /// `/endpoints`
     Endpoints,
     /// `/config`
@@ -50,6 +52,7 @@ pub const ENDPOINTS: &[&str] = &[
     "/endpoints",
     "/key-sets",
     "/keys",
+    "/metrics",
     "/plugins",
     "/plugins/enabled",
     "/plugins/{plugins}",
@@ -95,6 +98,7 @@ impl Endpoint {
         Some(match segments.as_slice() {
             [""] => Self::Node,
             ["status"] => Self::Status,
+            ["metrics"] => Self::Metrics,
             ["endpoints"] => Self::Endpoints,
             ["config"] => Self::Config,
             ["tags"] => Self::Tags(None),
@@ -126,6 +130,7 @@ impl Endpoint {
         match self {
             Self::Node
             | Self::Status
+            | Self::Metrics
             | Self::Endpoints
             | Self::Tags(_)
             | Self::Empty

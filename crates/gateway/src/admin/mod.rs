@@ -145,6 +145,7 @@ impl Call {
         match endpoint {
             Endpoint::Node => Ok(node::describe(node)),
             Endpoint::Status => Ok(Reply::ok(node.status())),
+            Endpoint::Metrics => Ok(node.metrics()),
             Endpoint::Endpoints => Ok(node::endpoints()),
             Endpoint::EnabledPlugins => Ok(node::enabled_plugins()),
             Endpoint::Schema(entity) => Ok(schemas::entity(&entity)),

@@ -8,14 +8,17 @@ use super::reply::Reply;
 use crate::db::plugin_names;
 use crate::status::{KONG_VERSION, Node, VERSION};
 
-/// Where the plugin stands among Kong's: before the bundled `prometheus` (13), which reads what it leaves behind.
-const PRIORITY: u32 = 14;
+/// Where a plugin stands among Kong's: `prometheus` at 13, as in Kong, and ours before it, because it reads what ours
+/// leaves behind.
+fn priority(name: &str) -> u32 {
+    if name == crate::plugin::PROMETHEUS { 13 } else { 14 }
+}
 
 /// GET `/`
 pub fn describe(node: &Node) -> Reply {
     let available: Map<String, Value> = plugins::NAMES
         .iter()
-        .map(|name| ((*name).to_owned(), json!({ "version": VERSION, "priority": PRIORITY })))
+        .map(|name| ((*name).to_owned(), json!({ "version": VERSION, "priority": priority(name) })))
         .collect();
     let mut configuration = node.configuration.clone();
     if let Some(configuration) = configuration.as_object_mut() {

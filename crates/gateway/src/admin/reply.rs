@@ -11,16 +11,30 @@ use crate::db::{DbError, LoadError, Page, Refusal};
 pub struct Reply {
     /// HTTP status.
     pub status: StatusCode,
-    /// JSON body.
-    pub body: Option<Value>,
+    /// The body.
+    pub body: Option<Payload>,
     /// The methods there are, where the answer has to name them.
     pub allow: Option<String>,
 }
 
+/// What is answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Payload {
+    /// JSON, as almost always.
+    Json(Value),
+    /// Text of another media type.
+    Text(&'static str, String),
+}
+
 impl Reply {
+    /// 200 with text of a media type.
+    pub fn text(media_type: &'static str, text: String) -> Self {
+        Self { status: StatusCode::OK, body: Some(Payload::Text(media_type, text)), allow: None }
+    }
+
     /// An answer with a body.
     pub fn new(status: StatusCode, body: Value) -> Self {
-        Self { status, body: Some(body), allow: None }
+        Self { status, body: Some(Payload::Json(body)), allow: None }
     }
 
     /// 200.
@@ -86,9 +100,12 @@ impl Reply {
             response.headers_mut().insert(header::ALLOW, allow);
         }
         if let Some(body) = self.body {
-            let text = body.to_string();
+            let (media_type, text) = match body {
+                Payload::Json(body) => ("application/json; charset=utf-8", body.to_string()),
+                Payload::Text(media_type, text) => (media_type, text),
+            };
             let headers = response.headers_mut();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
             if !head {
                 *response.body_mut() = Body::from(text);

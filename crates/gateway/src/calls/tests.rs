@@ -63,7 +63,12 @@ async fn a_retry_never_duplicates() {
     assert_eq!(put(&store, &[first, second]).await, Delivery::Accepted);
     assert_eq!(times(dir.path()), [2, 1]);
     let stats = store.stats();
-    assert_eq!((stats.stored, stats.duplicates), (2, 2));
+    assert_eq!((stats.stored, stats.duplicates, stats.rows), (2, 2, 2));
+
+    store.close().unwrap();
+    let again = open(&dir);
+    put(&again, &[Arc::new(nth(3))]).await;
+    assert_eq!((again.stats().stored, again.stats().rows), (1, 3), "what was there before is counted");
 }
 
 #[tokio::test]
@@ -278,7 +283,7 @@ fn deletions_are_counted() {
     assert_eq!(writer.store(&[Row::new(&Arc::new(nth(1))).unwrap()]), Delivery::Accepted);
     writer.retain(&mut std::time::Instant::now());
     let stats = counters.snapshot();
-    assert_eq!((stats.stored, stats.aged_out, stats.crowded_out), (1, 0, 1));
+    assert_eq!((stats.stored, stats.aged_out, stats.crowded_out, stats.rows), (1, 0, 1, 0));
     assert!(stats.file_bytes > 0);
 }
 

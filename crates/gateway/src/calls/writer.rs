@@ -94,6 +94,8 @@ impl Store {
 /// What the store has done since it was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
+    /// Calls in the store.
+    pub rows: u64,
     /// Calls stored.
     pub stored: u64,
     /// Calls that were there already: sent again after a retry.
@@ -115,6 +117,7 @@ pub struct Stats {
 /// What [`Stats`] is read from.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    rows: AtomicU64,
     stored: AtomicU64,
     duplicates: AtomicU64,
     refused: AtomicU64,
@@ -128,6 +131,7 @@ pub(super) struct Counters {
 impl Counters {
     pub fn snapshot(&self) -> Stats {
         Stats {
+            rows: self.rows.load(Relaxed),
             stored: self.stored.load(Relaxed),
             duplicates: self.duplicates.load(Relaxed),
             refused: self.refused.load(Relaxed),
@@ -147,6 +151,12 @@ impl Counters {
         if let Ok(space) = Space::of(connection) {
             self.file_bytes.store(space.file_bytes(), Relaxed);
         }
+    }
+
+    /// Counts the calls of a file that was just opened; from then on the writer keeps the number.
+    fn note_rows(&self, connection: &Connection) {
+        let rows = connection.query_row("SELECT count(*) FROM calls", [], |row| row.get(0)).unwrap_or(0_u32);
+        self.rows.store(rows.into(), Relaxed);
     }
 
     fn report_replaced(&self, path: &Path, moved: &Path) {
@@ -173,6 +183,9 @@ impl Writer {
     }
 
     fn run(mut self, messages: &Receiver<Message>) {
+        if let Some(connection) = &self.connection {
+            self.counters.note_rows(connection);
+        }
         // Retention begins at once: a gateway that was down for a month starts with old calls.
         let mut due = Instant::now();
         loop {
@@ -196,6 +209,8 @@ impl Writer {
         let Some(connection) = &self.connection else { return };
         match self.retainer.step(connection, now()) {
             Ok(step) => {
+                let deleted = (step.aged_out + step.crowded_out) as u64;
+                self.counters.rows.fetch_sub(deleted.min(self.counters.rows.load(Relaxed)), Relaxed);
                 self.counters.aged_out.fetch_add(step.aged_out as u64, Relaxed);
                 self.counters.crowded_out.fetch_add(step.crowded_out as u64, Relaxed);
                 self.counters.note_size(connection);
@@ -215,6 +230,7 @@ impl Writer {
         let outcome = self.reopen().and_then(|connection| insert(connection, rows).map_err(Trouble::Sqlite));
         match outcome {
             Ok(inserted) => {
+                self.counters.rows.fetch_add(inserted.stored, Relaxed);
                 self.counters.stored.fetch_add(inserted.stored, Relaxed);
                 self.counters.duplicates.fetch_add(inserted.duplicates, Relaxed);
                 self.counters.refused.fetch_add(inserted.refused.len() as u64, Relaxed);
@@ -246,6 +262,7 @@ impl Writer {
                 if let Some(moved) = moved {
                     self.counters.report_replaced(&self.path, &moved);
                 }
+                self.counters.note_rows(&connection);
                 connection
             }
         };
@@ -258,6 +275,7 @@ impl Writer {
             return;
         }
         self.connection = None;
+        self.counters.rows.store(0, Relaxed);
         match file::move_aside(&self.path, now()) {
             Ok(moved) => self.counters.report_replaced(&self.path, &moved),
             Err(error) => {

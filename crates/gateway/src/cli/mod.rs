@@ -2,14 +2,18 @@
 
 pub mod config;
 pub mod demo;
+mod inspect;
 mod options;
 mod start;
 pub mod traces;
 
+use std::borrow::Cow;
 use std::io::{BufWriter, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
+use ai_tracing_core::time::At;
 use clap::{Parser, Subcommand};
 
 use crate::term::Terminal;
@@ -27,6 +31,7 @@ enum Command {
     /// Starts the gateway: proxy, Admin API, status API
     Start(Box<options::Start>),
     Traces(Box<traces::Traces>),
+    Inspect(Box<inspect::Inspect>),
     Demo(demo::Demo),
     /// Works with declarative configuration files
     Config(config::Args),
@@ -40,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Traces(traces) => {
             traces.run(&mut BufWriter::new(stdout()), Terminal::stdout()).map(|()| ExitCode::SUCCESS)
         }
+        Command::Inspect(inspect) => inspect.run(&mut stdout(), &mut stderr(), Terminal::stdout(), Terminal::stderr()),
         Command::Demo(demo) => demo.run(&mut stdout(), Terminal::stdout()).map(|()| ExitCode::SUCCESS),
         Command::Config(args) => config::run(&args, &mut stdout()),
     };
@@ -63,6 +69,16 @@ fn data_dir_from(variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
         .unwrap_or_else(|| PathBuf::from("/var/lib"))
         .join("ai-tracing")
+}
+
+/// JSON for whoever reads the output.
+fn shown_json(json: &str, terminal: Terminal) -> Cow<'_, str> {
+    if terminal.is_terminal { crate::term::text::json(json) } else { json.into() }
+}
+
+fn now() -> At {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    At(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

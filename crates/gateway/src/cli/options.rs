@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ai_tracing_export::metrics;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -59,6 +60,15 @@ pub struct Start {
     /// How long calls under way may take to finish when the gateway stops, in seconds
     #[arg(long, env = "AI_TRACING_DRAIN_TIMEOUT", value_name = "SECONDS", default_value_t = 30)]
     pub drain_timeout: u64,
+    /// Label sets that each of the metrics of AI requests and of routes may have; what comes after is called `other`
+    #[arg(long, env = "AI_TRACING_METRICS_LABEL_SETS", value_name = "N", default_value_t = 500)]
+    pub metrics_label_sets: usize,
+    /// Give the metrics of AI requests a label `consumer`
+    #[arg(long, env = "AI_TRACING_METRICS_CONSUMER")]
+    pub metrics_consumer: bool,
+    /// Call the metrics of AI requests `ai_llm_*` instead of `kong_ai_llm_*`
+    #[arg(long, env = "AI_TRACING_METRICS_UNPREFIXED")]
+    pub metrics_unprefixed: bool,
     /// What is logged of the gateway itself; how much of each call is the plugin's `log_level`
     #[arg(long, env = "AI_TRACING_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     pub log_level: Level,
@@ -77,6 +87,15 @@ impl Start {
     pub fn retention(&self) -> Retention {
         let day = Duration::from_secs(24 * 60 * 60);
         Retention { max_age: day * self.retention_days, max_bytes: self.retention_size }
+    }
+
+    /// How the metrics of AI requests are shown.
+    pub fn metrics(&self) -> metrics::Options {
+        metrics::Options {
+            max_label_sets: self.metrics_label_sets,
+            consumer: self.metrics_consumer,
+            unprefixed: self.metrics_unprefixed,
+        }
     }
 
     /// Where to listen for clients.
@@ -158,7 +177,7 @@ fn plugin(lookup: &dyn Fn(&str) -> Option<String>) -> Value {
 }
 
 /// Langfuse is on once both keys are there.
-fn langfuse(lookup: &dyn Fn(&str) -> Option<String>) -> Map<String, Value> {
+pub fn langfuse(lookup: &dyn Fn(&str) -> Option<String>) -> Map<String, Value> {
     let mut config = Map::new();
     if let (Some(public), Some(secret)) = (first(&PUBLIC_KEY, lookup), first(&SECRET_KEY, lookup)) {
         config.insert("langfuse_enabled".into(), true.into());

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ai_tracing_config::ai_tracing::AiTracing;
+use ai_tracing_core::time::At;
 use ai_tracing_export::{Engine, Options, QueueOptions};
 use anyhow::{Context, Result, anyhow};
 use rustls::pki_types::pem::PemObject;
@@ -32,12 +33,13 @@ use crate::calls::Store;
 use crate::db::{Db, declarative};
 use crate::live::Live;
 use crate::logging::{self, CallLog};
+use crate::metrics::http::HttpMetrics;
 use crate::plugin::Tracing;
 use crate::proxy::exchange::Budget;
 use crate::proxy::server::{Bound, Counters, Server, Shared};
 use crate::proxy::upstream::Connector;
 use crate::status::Node;
-use crate::{admin, status};
+use crate::{admin, metrics, status};
 
 /// How long the engine may take to deliver what is left.
 const FLUSH: Duration = Duration::from_secs(10);
@@ -104,10 +106,13 @@ impl Gateway {
             .with_context(|| format!("cannot create {}", options.data_dir.display()))?;
         let store = Store::open(&options.data_dir, options.retention())
             .with_context(|| format!("cannot open the local store in {}", options.data_dir.display()))?;
-        let engine = Engine::start(Options::default(), vec![Box::new(CallLog)]).context("cannot start the engine")?;
+        let engine =
+            Engine::start(Options { metrics: options.metrics(), ..Options::default() }, vec![Box::new(CallLog)])
+                .context("cannot start the engine")?;
         engine.always(store.exporter(), QueueOptions::default());
         let (engine, store) = (lend(engine), lend(store));
-        let live = Arc::new(Live::new(compile(Arc::clone(&engine))));
+        let http = Arc::new(HttpMetrics::new(options.metrics_label_sets));
+        let live = Arc::new(Live::new(compile(Arc::clone(&engine)), Arc::clone(&http)));
         let db = Arc::new(open_db(options, document, Arc::clone(&live))?);
 
         let mut bound = Vec::new();
@@ -140,6 +145,7 @@ impl Gateway {
                 "status_listen": options.status_listen, "data_dir": options.data_dir, "workers": workers,
                 "client_max_body_size": options.client_max_body_size,
             }),
+            metrics: metrics_page(&engine, &store, Arc::clone(&budget), Arc::clone(&counters), http),
             server: Box::new(move || counters.read()),
             ai_tracing: statistics(Arc::clone(&engine), budget, Arc::clone(&store)),
             draining: AtomicBool::new(false),
@@ -298,6 +304,30 @@ fn statistics(engine: Lent<Engine>, budget: Arc<Budget>, store: Lent<Store>) -> 
             "capture": { "held_bytes": budget.held(), "without_bodies": budget.starved() },
             "export": engine,
             "store": store,
+        })
+    })
+}
+
+/// Writes the page of metrics.
+fn metrics_page(
+    engine: &Lent<Engine>,
+    store: &Lent<Store>,
+    budget: Arc<Budget>,
+    counters: Arc<Counters>,
+    http: Arc<HttpMetrics>,
+) -> Box<dyn Fn(bool) -> String + Send + Sync> {
+    let (engine, store) = (Arc::clone(engine), Arc::clone(store));
+    Box::new(move |datastore_reachable| {
+        let engine = lock(&engine).as_ref().map(|engine| (engine.metrics(), engine.stats()));
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        metrics::page(&metrics::Sources {
+            engine: engine.as_ref().map(|(llm, stats)| (&**llm, stats)),
+            store: lock(&store).as_ref().map(Store::stats),
+            server: counters.read(),
+            capture: (budget.held(), budget.starved()),
+            datastore_reachable,
+            http: &http,
+            now: At(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)),
         })
     })
 }

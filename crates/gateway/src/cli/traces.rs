@@ -8,12 +8,13 @@ mod tests;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use ai_tracing_core::time::At;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::{now, shown_json};
 use crate::calls::query::{Filter, Found, Reader};
 use crate::term::Terminal;
 
@@ -244,15 +245,6 @@ fn write_json_line(reader: &Reader, seq: i64, out: &mut dyn Write, terminal: Ter
     Ok(())
 }
 
-fn shown_json(json: &str, terminal: Terminal) -> std::borrow::Cow<'_, str> {
-    if terminal.is_terminal { crate::term::text::json(json) } else { json.into() }
-}
-
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-fn now() -> At {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    At(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

@@ -14,6 +14,7 @@ use ai_tracing_core::record::End;
 use bytes::Bytes;
 
 use super::clock::Clock;
+use crate::metrics::http::Reading;
 use crate::plugin::Tracing;
 
 /// Memory that the captures of all open exchanges may hold together.
@@ -66,6 +67,8 @@ pub struct Exchange {
     pub clock: Clock,
     /// [`Captured`] where the call is traced.
     captured: Option<Mutex<Captured>>,
+    /// Where the route's calls are counted; `None` inside once the call was.
+    metered: Option<Mutex<Option<Reading>>>,
     upload: Mutex<Upload>,
 }
 
@@ -82,7 +85,7 @@ struct Captured {
 impl Exchange {
     /// An exchange that nobody traces.
     pub fn untraced(clock: Clock) -> Self {
-        Self { clock, captured: None, upload: Mutex::new(Upload::FromClient(clock.begun())) }
+        Self { clock, captured: None, metered: None, upload: Mutex::new(Upload::FromClient(clock.begun())) }
     }
 
     /// An exchange that ends in `tracing`.
@@ -90,6 +93,20 @@ impl Exchange {
         let mut captured = Captured { capture: Some(capture), tracing, budget, held: 0, starved: false };
         captured.account();
         Self { captured: Some(Mutex::new(captured)), ..Self::untraced(clock) }
+    }
+
+    /// The same exchange, counted when it ends.
+    pub fn metered(self, reading: Option<Reading>) -> Self {
+        Self { metered: reading.map(|reading| Mutex::new(Some(reading))), ..self }
+    }
+
+    /// Something to be counted happens.
+    pub fn measure(&self, see: impl FnOnce(&mut Reading)) {
+        if let Some(reading) = &self.metered
+            && let Some(reading) = &mut *lock(reading)
+        {
+            see(reading);
+        }
     }
 
     /// Whether the call is captured.
@@ -100,6 +117,7 @@ impl Exchange {
     /// A piece of the request's body passes.
     pub fn request_body(&self, bytes: &Bytes) {
         self.capturing(|capture| capture.request_body(bytes));
+        self.measure(|reading| reading.ingress(bytes.len()));
     }
 
     /// The request is handed to an upstream; everybody's patience begins.
@@ -109,6 +127,7 @@ impl Exchange {
             Upload::Broken | Upload::TooLarge => {}
         }
         self.capturing(|capture| capture.upstream_started(self.clock.at(now)));
+        self.measure(|reading| reading.upstream_started(now));
     }
 
     /// The head of the response passes.
@@ -119,10 +138,14 @@ impl Exchange {
     /// A piece of the response's body passes.
     pub fn response_body(&self, bytes: &Bytes, now: Instant) {
         self.capturing(|capture| capture.response_body(bytes, self.clock.at(now)));
+        self.measure(|reading| reading.egress(bytes.len()));
     }
 
     /// The exchange has ended. Only the first call counts.
     pub fn end(&self, end: End) {
+        if let Some(reading) = self.metered.as_ref().and_then(|reading| lock(reading).take()) {
+            reading.finish(Instant::now());
+        }
         let Some(captured) = &self.captured else { return };
         let finished = {
             let mut captured = lock(captured);

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ai_tracing_core::capture::{self, Capture, RequestHead};
+use ai_tracing_core::record::End;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
 use http::request::Parts;
@@ -49,6 +50,7 @@ use self::router::{Key, RouteEntry};
 use self::tee::{RequestBody, ResponseBody, Source};
 use self::upstream::{Pool, Profile};
 use crate::live::Live;
+use crate::metrics::http::Reading;
 use crate::plugin::Tracing;
 
 /// How long a client may take between two pieces of its body, with a request's head, and to take what is sent to it:
@@ -106,8 +108,13 @@ impl Worker {
         let Some((route, matched)) = self.live.find(key) else {
             return answer(Failure::NoRoute);
         };
+        let reading = route.meter.as_ref().map(|meter| {
+            let line = parts.method.as_str().len() + path_and_query(&uri).len() + "  HTTP/1.1\r\n".len();
+            Reading::new(meter, clock.begun(), line, &parts.headers)
+        });
         let Some(profile) = &route.service else {
-            return answer(Failure::NoService);
+            let exchange = Exchange::untraced(clock).metered(reading);
+            return refuse(&Failure::NoService, &exchange, request_id);
         };
 
         // Traced?
@@ -126,7 +133,7 @@ impl Worker {
             }
             None => Exchange::untraced(clock),
         };
-        let exchange = Arc::new(exchange);
+        let exchange = Arc::new(exchange.metered(reading));
         let ending = Ending::new(Arc::clone(&exchange));
 
         // Refused?
@@ -166,8 +173,12 @@ impl Worker {
         match attempt::send(&self.pool, &destination, request, &exchange).await {
             Ok(answer) if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS => match tunnel {
                 Some((protocol, client)) => {
-                    let latencies = latencies(&clock, answer.started, Instant::now());
-                    tunnel::open(connection, client, answer.response, protocol, request_id, latencies)
+                    let now = Instant::now();
+                    let latencies = latencies(&clock, answer.started, now);
+                    let response = tunnel::open(connection, client, answer.response, protocol, request_id, latencies);
+                    exchange.measure(|reading| reading.answered(response.status(), response.headers(), now, true));
+                    exchange.end(End::Complete);
+                    response
                 }
                 // Nobody asked for it.
                 None => refuse(&Failure::UnaskedUpgrade, &exchange, request_id),
@@ -235,6 +246,7 @@ fn answered(
     exchange.response_head(head.status.as_u16(), &Fields(&head.headers), now);
     let latencies = latencies(&exchange.clock, started, now);
     headers::to_client(&mut head.headers, h2, latencies, request_id);
+    exchange.measure(|reading| reading.answered(head.status, &head.headers, now, true));
     head.version = Version::HTTP_11;
     Response::from_parts(head, ResponseBody::upstream(body, ending, source, now))
 }
@@ -249,6 +261,7 @@ fn refuse(failure: &Failure, exchange: &Exchange, request_id: HeaderValue) -> Re
     let now = Instant::now();
     if !matches!(failure, Failure::ClientGone) {
         exchange.response_head(response.status().as_u16(), &Fields(response.headers()), now);
+        exchange.measure(|reading| reading.answered(response.status(), response.headers(), now, false));
         exchange.response_body(&body, now);
     }
     exchange.end(failure.end());

@@ -28,6 +28,7 @@ use regex::Regex;
 use super::path::{Joining, normalize};
 use super::upstream::Profile;
 use crate::entity::Route;
+use crate::metrics::http::Meter;
 use crate::plugin::Tracing;
 
 /// All routes, ready to match; compiled once per configuration.
@@ -46,6 +47,8 @@ pub struct RouteEntry {
     pub service: Option<Arc<Profile>>,
     /// The plugin that traces its calls, if any.
     pub tracing: Option<Arc<Tracing>>,
+    /// Counts its calls, where a plugin wants them counted.
+    pub meter: Option<Arc<Meter>>,
     /// How paths are joined.
     pub joining: Joining,
     /// Send the client's `Host` on.
@@ -297,6 +300,7 @@ mod tests {
                 name: route.name.clone().unwrap(),
                 service: None,
                 tracing: None,
+                meter: None,
                 joining: Joining { strip: true, v1: false },
                 preserve_host: false,
                 https_only: None,

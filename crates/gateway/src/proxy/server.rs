@@ -462,12 +462,13 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
+    use crate::metrics::http::HttpMetrics;
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_asks_for_nothing_is_left() {
         for said in ["", "PRI * HT", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTT"] {
             let worker = Arc::new(Worker {
-                live: Arc::new(Live::new(Box::new(|_| Err(String::new())))),
+                live: Arc::new(Live::new(Box::new(|_| Err(String::new())), Arc::new(HttpMetrics::new(1)))),
                 pool: Arc::new(Pool::new(Connector::new().unwrap())),
                 budget: Arc::new(Budget::new(0)),
                 max_body: None,

@@ -4,12 +4,13 @@
 //! written only after [`text::line`] or [`text::block`] has made it harmless.
 
 pub mod format;
+pub mod progress;
 pub mod table;
 pub mod text;
 
 use std::env;
 use std::fmt;
-use std::io::{IsTerminal, stdout};
+use std::io::{IsTerminal, stderr, stdout};
 
 /// What the output may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,16 +30,32 @@ impl Terminal {
         if !stdout().is_terminal() {
             return Self::default();
         }
-        let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0);
+        Self::of(terminal_size::terminal_size())
+    }
+
+    /// What standard error is, by the same rules.
+    pub fn stderr() -> Self {
+        if !stderr().is_terminal() {
+            return Self::default();
+        }
+        Self::of(terminal_size::terminal_size_of(stderr()))
+    }
+
+    fn of(size: Option<(terminal_size::Width, terminal_size::Height)>) -> Self {
+        let width = size.map(|(width, _)| usize::from(width.0)).filter(|width| *width > 0);
         let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-        let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
-        Self { is_terminal: true, width, colour: !set("NO_COLOR") && !dumb }
+        Self { is_terminal: true, width, colour: !set("NO_COLOR") && !is_dumb() }
     }
 
     /// `text` in a style, where colours may be used.
     pub fn paint<T: fmt::Display>(self, style: Style, text: T) -> Painted<T> {
         Painted { style: if self.colour { style } else { Style::Plain }, text }
     }
+}
+
+/// Whether the terminal can do nothing but print lines.
+pub fn is_dumb() -> bool {
+    env::var_os("TERM").is_none_or(|term| term == "dumb")
 }
 
 /// The few styles in use.

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::text::{clip, line, width};
+use super::text::{clip, clip_start, line, width};
 use super::{Style, Terminal};
 
 /// Space between two columns.
@@ -22,6 +22,40 @@ pub struct Column {
     pub usual: usize,
     /// What is left out first, where the terminal is too narrow, has the lowest number; `u8::MAX` stays.
     pub need: u8,
+    /// Where it is cut, the beginning goes and the end stays.
+    pub keeps_end: bool,
+}
+
+/// A column that is never cut and is the first to be left out; the methods say otherwise.
+pub const fn column(title: &'static str, usual: usize) -> Column {
+    Column { title, right: false, shrinks_to: None, usual, need: 0, keeps_end: false }
+}
+
+impl Column {
+    /// Aligned to the right.
+    pub const fn right(self) -> Self {
+        Self { right: true, ..self }
+    }
+
+    /// May be narrowed to so many columns.
+    pub const fn shrinks_to(self, least: usize) -> Self {
+        Self { shrinks_to: Some(least), ..self }
+    }
+
+    /// See [`Self::need`].
+    pub const fn need(self, need: u8) -> Self {
+        Self { need, ..self }
+    }
+
+    /// Stays, however narrow the terminal is.
+    pub const fn needed(self) -> Self {
+        self.need(u8::MAX)
+    }
+
+    /// See [`Self::keeps_end`].
+    pub const fn keeps_end(self) -> Self {
+        Self { keeps_end: true, ..self }
+    }
 }
 
 /// A cell: its text, made harmless, and its style.
@@ -92,7 +126,13 @@ impl Table {
     fn write_cells<'a>(&self, out: &mut dyn Write, cells: impl Iterator<Item = &'a Cell>) -> io::Result<()> {
         let mut gap = 0;
         for ((column, _, columns), cell) in self.columns.iter().zip(cells) {
-            let text = if column.shrinks_to.is_some() { clip(&cell.text, *columns) } else { cell.text.as_str().into() };
+            // A pipe gets everything, aligned or not.
+            let cut = column.shrinks_to.is_some() && self.terminal.width.is_some();
+            let text = match column.keeps_end {
+                _ if !cut => cell.text.as_str().into(),
+                true => clip_start(&cell.text, *columns),
+                false => clip(&cell.text, *columns),
+            };
             let padding = columns.saturating_sub(width(&text));
             let painted = self.terminal.paint(cell.style, &text);
             if column.right {

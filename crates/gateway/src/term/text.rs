@@ -89,6 +89,16 @@ pub fn clip(text: &str, columns: usize) -> Cow<'_, str> {
     if columns == 0 { Cow::Borrowed("") } else { Cow::Owned(format!("{head}…")) }
 }
 
+/// The end of the text in at most `columns`, with `…` where the beginning was cut.
+pub fn clip_start(text: &str, columns: usize) -> Cow<'_, str> {
+    if width(text) <= columns || columns == 0 {
+        return clip(text, columns);
+    }
+    let fits = |at: &usize| text.get(*at..).is_some_and(|tail| width(tail) < columns);
+    let start = text.char_indices().map(|(at, _)| at).find(fits).unwrap_or(text.len());
+    Cow::Owned(format!("…{}", text.get(start..).unwrap_or_default()))
+}
+
 /// The text's lines, broken at spaces (or, where a word is longer than a line, anywhere) to fit `columns`. Nothing is
 /// lost but the spaces at the breaks.
 pub fn wrap(text: &str, columns: Option<usize>) -> Vec<String> {
@@ -170,6 +180,15 @@ mod tests {
     }
 
     #[test]
+    fn the_end_can_be_what_stays() {
+        assert_eq!(clip_start("file.har#12", 11), "file.har#12");
+        assert_eq!(clip_start("file.har#12", 7), "…har#12");
+        assert_eq!(clip_start("漢字漢字", 6), "…漢字");
+        assert_eq!(clip_start("漢字", 1), "…");
+        assert_eq!(clip_start("漢字", 0), "");
+    }
+
+    #[test]
     fn wrapping_loses_nothing() {
         assert_eq!(wrap("the quick brown fox jumps", Some(10)), ["the quick", "brown fox", "jumps"]);
         assert_eq!(wrap("abcdefghijklmnop qr", Some(8)), ["abcdefgh", "ijklmnop", "qr"]);
@@ -187,6 +206,7 @@ mod tests {
                 proptest::prop_assert!(width(&wrapped) <= columns, "{wrapped:?}");
             }
             proptest::prop_assert!(width(&clip(&text, columns)) <= columns);
+            proptest::prop_assert!(width(&clip_start(&text, columns)) <= columns);
             let kept = |text: &str| text.chars().filter(|c| *c != ' ').collect::<String>();
             proptest::prop_assert_eq!(kept(&wrap(&text, Some(columns)).concat()), kept(&text));
         }

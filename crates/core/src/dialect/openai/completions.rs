@@ -53,5 +53,10 @@ fn read(body: &Json<'_>, whole: bool, facts: &mut ResponseFacts) -> bool {
         }
         openai::read_choice(choice, index, facts);
     }
+    // Writer streams nothing but `{"value": "..."}`.
+    if let (false, Some(text), Some(kept)) = (whole, body.get("value").str(), facts.choice(0)) {
+        token |= !text.is_empty();
+        append(&mut kept.text, text);
+    }
     token
 }

@@ -3,24 +3,47 @@
 //! Source: OpenAI's API reference (<https://platform.openai.com/docs/api-reference>) and the habits of compatible
 //! servers (Azure, Groq, DeepSeek, Mistral, OpenRouter, xAI, vLLM, llama.cpp, …).
 
-mod chat;
-mod completions;
-mod embeddings;
+pub(super) mod chat;
+pub(super) mod completions;
+pub(super) mod embeddings;
+mod images;
+mod items;
+mod moderation;
+mod responses;
+mod sound;
+mod speech;
+mod transcription;
+mod usage;
 
 use serde_json::Value;
+
+pub use usage::read_usage;
 
 use super::facts::{ChoiceFacts, RequestFacts, ResponseFacts, append, keep_first};
 use super::{Dialect, Endpoint, media};
 use crate::json::Json;
-use crate::record::{Content, Message, Operation, Part, ToolCall, Usage};
+use crate::record::{CallError, Content, Media, Message, Operation, Params, Part, ToolCall};
 
 /// Where they are found.
 pub const ENDPOINTS: &[Endpoint] = &[
+    // The first is what a rule without a dialect stands for, where the path says nothing.
     openai("/chat/completions", &chat::OpenAiChat, Operation::Chat),
     // Mistral's agents.
     openai("/agents/completions", &chat::OpenAiChat, Operation::Chat),
+    // Writer calls it so; Cohere's first version has the same path.
+    Endpoint { only_at: Some("writer"), ..openai("/v1/chat", &chat::OpenAiChat, Operation::Chat) },
+    openai("/responses", &responses::OpenAiResponses, Operation::Chat),
+    openai("/responses/compact", &responses::OpenAiResponses, Operation::Other),
+    openai("/responses/input_tokens", &responses::OpenAiResponses, Operation::CountTokens),
     openai("/completions", &completions::OpenAiCompletions, Operation::TextCompletion),
     openai("/embeddings", &embeddings::OpenAiEmbeddings, Operation::Embeddings),
+    openai("/moderations", &moderation::OpenAiModeration, Operation::Moderation),
+    openai("/images/generations", &images::OpenAiImages, Operation::ImageGeneration),
+    openai("/images/edits", &images::OpenAiImages, Operation::ImageGeneration),
+    openai("/images/variations", &images::OpenAiImages, Operation::ImageGeneration),
+    openai("/audio/transcriptions", &transcription::OpenAiTranscription, Operation::Transcription),
+    openai("/audio/translations", &transcription::OpenAiTranscription, Operation::Transcription),
+    openai("/audio/speech", &speech::OpenAiSpeech, Operation::Speech),
 ];
 
 /// An endpoint that Azure has as well, below a deployment.
@@ -28,9 +51,10 @@ const fn openai(suffix: &'static str, dialect: &'static dyn Dialect, operation: 
     Endpoint { model: deployment, ..Endpoint::new(suffix, dialect, operation) }
 }
 
-/// The deployment in Azure's `/openai/deployments/{deployment}/...`.
+/// The deployment in Azure's `/openai/deployments/{deployment}/...`, the model in OpenAI's old `/engines/{model}/...`.
 fn deployment(path: &str) -> Option<String> {
-    azure_deployment(path).map(str::to_owned)
+    let engine = || path.split_once("/v1/engines/")?.1.split('/').next().filter(|engine| !engine.is_empty());
+    azure_deployment(path).or_else(engine).map(str::to_owned)
 }
 
 /// See [`deployment`].
@@ -40,7 +64,7 @@ pub fn azure_deployment(path: &str) -> Option<&str> {
 }
 
 /// Members of a request that are content, context or read elsewhere; all others are parameters.
-const NOT_PARAMETERS: [&str; 21] = [
+const NOT_PARAMETERS: [&str; 26] = [
     "model",
     "messages",
     "prompt",
@@ -62,43 +86,65 @@ const NOT_PARAMETERS: [&str; 21] = [
     "n",
     "prediction",
     "documents",
+    "file",
+    "image",
+    "images",
+    "image_prompt",
+    "mask",
 ];
 
 /// Stands for a prompt of token ids: their number, never the ids.
 pub const TOKEN_IDS: &str = "token_ids";
 
 /// Other parameters kept of one request.
-const MAX_OTHER: usize = 64;
+pub const MAX_OTHER: usize = 64;
+
+/// Media that are kept of one answer.
+pub const MAX_MEDIA: usize = 128;
+
+/// Citations, server-side tools and the like that are kept of one answer.
+const MAX_KEPT: usize = 256;
 
 /// Reads what every request of the family has: model, parameters, user, metadata.
 pub fn read_request(body: &Json<'_>, facts: &mut RequestFacts) {
+    read_request_but(body, &[], facts);
+}
+
+/// Reads what every request has, but for members that are no parameters in a format of its own.
+pub fn read_request_but(body: &Json<'_>, not_parameters: &[&str], facts: &mut RequestFacts) {
     let request = &mut facts.request;
     request.model = body.get("model").id();
     request.stream = body.get("stream").bool().unwrap_or(false);
     let params = &mut request.params;
     params.temperature = body.get("temperature").f64();
     params.top_p = body.get("top_p").f64();
-    params.max_tokens = body.get("max_tokens").i64().or_else(|| body.get("max_completion_tokens").i64());
+    let limits = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+    params.max_tokens = limits.iter().find_map(|limit| body.get(limit).i64());
     params.frequency_penalty = body.get("frequency_penalty").f64();
     params.presence_penalty = body.get("presence_penalty").f64();
     // Mistral calls it random_seed.
     params.seed = body.get("seed").i64().or_else(|| body.get("random_seed").i64());
     params.n = body.get("n").i64();
     params.stop = stop(body.get("stop"));
-    for (key, value) in body.members() {
-        let cut = matches!(value, Json::Null | Json::CutString(_));
-        if !NOT_PARAMETERS.contains(&key.as_ref()) && !cut && params.other.len() < MAX_OTHER {
-            params.other.insert(key.to_string(), value.to_value());
-        }
-    }
+    keep_other(body, &[&NOT_PARAMETERS, not_parameters].concat(), params);
     facts.user = body.get("user").id();
     if let Value::Object(metadata) = body.get("metadata").to_value() {
         facts.metadata = metadata;
     }
 }
 
+/// Keeps the members that are whole and not `known` as other parameters.
+pub fn keep_other(body: &Json<'_>, known: &[&str], params: &mut Params) {
+    for (key, value) in body.members() {
+        let cut = matches!(value, Json::Null | Json::CutString(_));
+        if !known.contains(&key.as_ref()) && !cut && params.other.len() < MAX_OTHER {
+            params.other.insert(key.to_string(), items::lean(value));
+        }
+    }
+}
+
 /// Stop sequences: a string or a list of strings.
-fn stop(value: &Json<'_>) -> Option<Vec<String>> {
+pub fn stop(value: &Json<'_>) -> Option<Vec<String>> {
     match value {
         Json::String(text) => Some(vec![text.to_string()]),
         Json::Array(items) => Some(items.iter().filter_map(|item| item.str().map(str::to_owned)).collect()),
@@ -107,9 +153,27 @@ fn stop(value: &Json<'_>) -> Option<Vec<String>> {
     .filter(|stop| !stop.is_empty())
 }
 
+/// What a user says.
+pub fn user(content: Option<Content>) -> Message {
+    Message { role: "user".into(), content, ..Message::default() }
+}
+
+/// A file of a form, as the reader of forms describes it.
+pub fn form_file(file: &Json<'_>) -> Media {
+    let mime_type = file.get("mime_type").word().filter(|kind| kind != "application/octet-stream");
+    Media {
+        modality: media::modality(mime_type.as_deref().unwrap_or_default()).to_owned(),
+        mime_type,
+        bytes: file.get("bytes").count(),
+        sha256: file.get("sha256").word(),
+        content: file.get("content").filled().map(str::to_owned),
+        ..Media::default()
+    }
+}
+
 /// Reads a prompt or an input as user messages: a string, a list of strings, or token ids.
 pub fn read_texts(value: &Json<'_>) -> Vec<Message> {
-    let user = |content| Message { role: "user".into(), content: Some(content), ..Message::default() };
+    let user = |content| user(Some(content));
     let text = |text: &str| user(Content::Text(text.to_owned()));
     let tokens = |count: usize| {
         let value = serde_json::json!({ TOKEN_IDS: count });
@@ -141,14 +205,15 @@ pub fn read_message(message: &Json<'_>) -> Message {
         role: message.get("role").word().unwrap_or_default(),
         content: content(message.get("content")),
         name: message.get("name").id(),
-        reasoning: reasoning(message).map(str::to_owned),
+        reasoning: reasoning(message),
         refusal: message.get("refusal").filled().map(str::to_owned),
         tool_calls: calls,
         tool_call_id: message.get("tool_call_id").id(),
     }
 }
 
-fn content(value: &Json<'_>) -> Option<Content> {
+/// Reads the content of a message: a text, a part, or a list of either.
+pub fn content(value: &Json<'_>) -> Option<Content> {
     match value {
         Json::Null => None,
         Json::String(text) | Json::CutString(text) => Some(Content::Text(text.to_string())),
@@ -157,34 +222,60 @@ fn content(value: &Json<'_>) -> Option<Content> {
     }
 }
 
-fn part(value: &Json<'_>) -> Part {
+/// Reads one part of a content. Chats and Responses name the same things differently; Mistral, Qwen and vLLM add
+/// addresses of documents, sounds and videos.
+pub fn part(value: &Json<'_>) -> Part {
     let text = |text: &str| Part::Text { text: text.to_owned() };
+    // `{"image_url": {"url": "..."}}` or `{"image_url": "..."}`
+    let address = |modality: &str, key: &str| {
+        let told = value.get(key);
+        let mut media = media::address(modality, if told.is_object() { told.get("url") } else { told });
+        media.file_id = value.get("file_id").id();
+        Part::Media(media)
+    };
     match (value, value.get("type").str()) {
         (Json::String(one) | Json::CutString(one), _) => text(one),
-        (_, Some("text" | "input_text" | "output_text")) => text(value.get("text").str().unwrap_or_default()),
-        (_, Some("image_url")) => {
-            let image = value.get("image_url");
-            let address = if image.is_object() { image.get("url") } else { image };
-            Part::Media(media::address("image", address))
+        (_, Some("text" | "input_text" | "output_text" | "summary_text" | "reasoning_text")) => {
+            text(value.get("text").str().unwrap_or_default())
         }
-        (_, Some("video_url")) => Part::Media(media::address("video", value.get("video_url").get("url"))),
-        (_, Some("input_audio")) => {
-            let audio = value.get("input_audio");
-            let mime_type = audio.get("format").filled().map(|format| format!("audio/{format}"));
-            Part::Media(media::inline("audio", mime_type.as_deref(), audio.get("data")))
-        }
-        (_, Some("file")) => {
-            let file = value.get("file");
-            let mut media = media::address("file", file.get("file_data"));
-            media.file_id = file.get("file_id").id();
-            Part::Media(media)
-        }
-        _ => Part::Other { value: value.to_value() },
+        (_, Some("refusal")) => text(value.get("refusal").str().unwrap_or_default()),
+        (_, Some("image_url" | "input_image" | "computer_screenshot")) => address("image", "image_url"),
+        (_, Some("video_url")) => address("video", "video_url"),
+        (_, Some("audio_url")) => address("audio", "audio_url"),
+        (_, Some("document_url")) => address("file", "document_url"),
+        (_, Some("input_audio")) => Part::Media(sound::input(value.get("input_audio"))),
+        (_, Some("file")) => Part::Media(file(value.get("file"))),
+        (_, Some("input_file")) => Part::Media(file(value)),
+        // Inputs of Jina's and Voyage's embeddings.
+        (_, None) if value.get("text").filled().is_some() => text(value.get("text").str().unwrap_or_default()),
+        (_, None) if value.get("image").filled().is_some() => Part::Media(picture(value.get("image"))),
+        (_, Some("image_base64")) => Part::Media(picture(value.get("image_base64"))),
+        _ => Part::Other { value: items::lean(value) },
     }
 }
 
+/// A picture: its address, or its base64 by itself.
+fn picture(value: &Json<'_>) -> Media {
+    match value.str() {
+        Some(text) if !text.contains(':') => media::inline("image", images::signature(text), value),
+        _ => media::address("image", value),
+    }
+}
+
+/// A file: its content in base64 or as a `data:` address, its address elsewhere, or its id.
+fn file(value: &Json<'_>) -> Media {
+    let data = value.get("file_data");
+    let mut media = match data.str() {
+        Some(text) if !text.starts_with("data:") => media::inline("file", None, data),
+        Some(_) => media::address("file", data),
+        None => media::address("file", value.get("file_url")),
+    };
+    media.file_id = value.get("file_id").id();
+    media
+}
+
 /// A tool call in a message: `{id, type, function: {name, arguments}}`, or custom tools' `{id, custom: {name, input}}`.
-fn tool_call(value: &Json<'_>) -> ToolCall {
+pub fn tool_call(value: &Json<'_>) -> ToolCall {
     let id = value.get("id").id();
     let custom = value.get("custom");
     if custom.is_object() {
@@ -198,7 +289,7 @@ fn function(value: &Json<'_>, id: Option<String>) -> ToolCall {
 }
 
 /// Arguments are JSON text; some servers send the object itself.
-fn arguments(value: &Json<'_>) -> Option<String> {
+pub fn arguments(value: &Json<'_>) -> Option<String> {
     match value {
         Json::Null => None,
         Json::String(text) | Json::CutString(text) => Some(text.to_string()),
@@ -206,8 +297,15 @@ fn arguments(value: &Json<'_>) -> Option<String> {
     }
 }
 
-fn reasoning<'s>(message: &'s Json<'_>) -> Option<&'s str> {
-    message.get("reasoning_content").filled().or_else(|| message.get("reasoning").filled())
+/// Reasoning in one of the members that servers keep it in; OpenRouter's list of details is read where there is nothing
+/// else.
+fn reasoning(message: &Json<'_>) -> Option<String> {
+    let told = ["reasoning_content", "reasoning"].iter().find_map(|key| message.get(key).filled());
+    told.map(str::to_owned).or_else(|| {
+        let details = message.get("reasoning_details").items().iter();
+        let texts: String = details.filter_map(|one| one.get("text").str().or(one.get("summary").str())).collect();
+        (!texts.is_empty()).then_some(texts)
+    })
 }
 
 /// Reads one message, `whole` or a stream's delta, into a choice. True when it carried a generated token.
@@ -232,6 +330,13 @@ pub fn read_answer(message: &Json<'_>, whole: bool, choice: &mut ChoiceFacts) ->
                         }
                     },
                     Some("refusal") => say(&mut choice.refusal, part.get("refusal").str().unwrap_or_default()),
+                    // Databricks: {"type": "reasoning", "summary": [{"type": "summary_text", "text": "..."}]}
+                    Some("reasoning") => {
+                        let summary = part.get("summary").items().iter();
+                        for text in summary.filter_map(|item| item.get("text").str()) {
+                            say(&mut choice.reasoning, text);
+                        }
+                    }
                     _ => {
                         if let Some(text) = part.get("text").str() {
                             say(&mut choice.text, text);
@@ -243,7 +348,11 @@ pub fn read_answer(message: &Json<'_>, whole: bool, choice: &mut ChoiceFacts) ->
         _ => {}
     }
     if let Some(text) = reasoning(message) {
-        say(&mut choice.reasoning, text);
+        say(&mut choice.reasoning, &text);
+    }
+    // What an answer in sound says: its content is null.
+    if let Some(text) = message.get("audio").get("transcript").filled() {
+        say(&mut choice.text, text);
     }
     if let Some(text) = message.get("refusal").filled() {
         say(&mut choice.refusal, text);
@@ -253,6 +362,11 @@ pub fn read_answer(message: &Json<'_>, whole: bool, choice: &mut ChoiceFacts) ->
         let read = tool_call(piece);
         // Whole calls stand one after another, with or without an id; pieces say which call they continue.
         let index = if whole { Some(position as u64) } else { piece.get("index").count() };
+        // A name where neither index nor id tell begins another call, once the last one has arguments.
+        let unmarked = index.is_none() && read.id.is_none() && read.name.is_some();
+        let known = choice.tool_calls.len();
+        let begun = choice.tool_calls.last().is_some_and(|tool| tool.call.arguments.is_some());
+        let index = if unmarked && begun { Some(known as u64) } else { index };
         if let Some(tool) = choice.tool(index, read.id.as_deref()) {
             merge(&mut tool.call, read);
         }
@@ -269,13 +383,26 @@ pub fn read_answer(message: &Json<'_>, whole: bool, choice: &mut ChoiceFacts) ->
 }
 
 /// Adds a piece of a tool call: id and name come once, arguments in pieces.
-fn merge(call: &mut ToolCall, piece: ToolCall) {
+pub fn merge(call: &mut ToolCall, piece: ToolCall) {
     keep_first(&mut call.id, piece.id);
     keep_first(&mut call.name, piece.name);
     if let Some(arguments) = piece.arguments {
         append(&mut call.arguments, &arguments);
     }
 }
+
+/// What is kept of an answer as it is: Azure's filters, the sources of Perplexity and xAI, OpenRouter's upstream, the
+/// id of xAI's deferred answers, Cerebras' and Groq's times.
+const KEPT_OF_ANSWERS: [&str; 8] = [
+    "prompt_filter_results",
+    "citations",
+    "search_results",
+    "related_questions",
+    "provider",
+    "request_id",
+    "time_info",
+    "usage_breakdown",
+];
 
 /// Reads what every answer and every stream chunk has around its choices.
 pub fn read_envelope(body: &Json<'_>, facts: &mut ResponseFacts) {
@@ -290,7 +417,7 @@ pub fn read_envelope(body: &Json<'_>, facts: &mut ResponseFacts) {
     if let Some(tier) = body.get("service_tier").word() {
         facts.service_tier = Some(tier);
     }
-    for key in ["prompt_filter_results", "citations", "provider"] {
+    for key in KEPT_OF_ANSWERS {
         keep_extra(facts, key, body.get(key));
     }
     // Members that only these servers send, be they null or not.
@@ -311,51 +438,44 @@ pub fn read_choice(choice: &Json<'_>, index: usize, facts: &mut ResponseFacts) {
     if let (Some(reason), Some(kept)) = (choice.get("finish_reason").id(), facts.choice(index)) {
         kept.finish_reason = Some(reason);
     }
-    let filter = choice.get("content_filter_results");
-    if index == 0 && !filter.members().is_empty() {
-        facts.extra.insert("content_filter_results".into(), filter.to_value());
+    if index == 0 {
+        for key in ["content_filter_results", "native_finish_reason"] {
+            keep_extra(facts, key, choice.get(key));
+        }
+    }
+    // OpenRouter tells what went wrong upstream where the choice is.
+    let error = choice.get("error");
+    if facts.error.is_none() && !error.members().is_empty() {
+        let message = error.get("message").filled().map(str::to_owned);
+        facts.error = Some(CallError { kind: error.get("code").word(), message });
     }
     // Moonshot puts the usage into the choice.
     read_usage(choice.get("usage"), facts);
 }
 
 /// Keeps a member that says something.
-fn keep_extra(facts: &mut ResponseFacts, key: &str, value: &Json<'_>) {
-    let says = value.count_items().is_some_and(|count| count > 0) || value.is_object() || value.filled().is_some();
+pub fn keep_extra(facts: &mut ResponseFacts, key: &str, value: &Json<'_>) {
+    let says = match value {
+        Json::Null | Json::Bool(_) => false,
+        Json::Number(_) | Json::Numbers(..) => true,
+        Json::String(text) | Json::CutString(text) => !text.is_empty(),
+        Json::Array(items) => !items.is_empty(),
+        Json::Object(members) => !members.is_empty(),
+    };
     if says {
-        facts.extra.insert(key.to_owned(), value.to_value());
+        facts.keep_extra(key, items::lean(value));
     }
 }
 
-/// Reads a usage object; the last one of a stream counts, whole: counts are never mixed from several.
-pub fn read_usage(usage: &Json<'_>, facts: &mut ResponseFacts) {
-    if usage.members().is_empty() {
+/// Keeps a list under a name of its own, behind what earlier pieces of a stream told.
+pub fn keep_list(facts: &mut ResponseFacts, key: &str, values: impl IntoIterator<Item = Value>) {
+    let mut values = values.into_iter().peekable();
+    if values.peek().is_none() {
         return;
     }
-    let first = |names: &[&str]| names.iter().find_map(|name| usage.get(name).count());
-    let detail = |groups: &[&str], names: &[&str]| {
-        groups.iter().find_map(|group| names.iter().find_map(|name| usage.get(group).get(name).count()))
-    };
-    let prompt_details = ["prompt_tokens_details", "input_tokens_details"];
-    let completion_details = ["completion_tokens_details", "output_tokens_details"];
-    let input = first(&["prompt_tokens", "input_tokens"]);
-    let mut output = first(&["completion_tokens", "output_tokens"]);
-    let reasoning = detail(&completion_details, &["reasoning_tokens"]).or_else(|| first(&["reasoning_tokens"]));
-    let reported_total = first(&["total_tokens"]);
-    // xAI counts reasoning beside the completion instead of inside it; the total gives it away.
-    if let (Some(input), Some(completion), Some(reasoning @ 1..), Some(total)) =
-        (input, output, reasoning, reported_total)
-        && total == input.saturating_add(completion).saturating_add(reasoning)
-    {
-        output = Some(completion + reasoning);
+    let slot = facts.extra.entry(key).or_insert_with(|| Value::Array(Vec::new()));
+    if let Value::Array(kept) = slot {
+        let room = MAX_KEPT.saturating_sub(kept.len());
+        kept.extend(values.take(room));
     }
-    facts.usage = Usage {
-        input,
-        output,
-        total: reported_total.or_else(|| input?.checked_add(output?)),
-        cache_read: detail(&prompt_details, &["cached_tokens"])
-            .or_else(|| first(&["prompt_cache_hit_tokens", "cached_tokens"])),
-        cache_write: detail(&prompt_details, &["cache_write_tokens", "cache_creation_tokens"]),
-        reasoning,
-    };
 }

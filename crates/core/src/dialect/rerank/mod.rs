@@ -1,5 +1,10 @@
-//! (to be written)
+//! Reranking: a query and documents in, scores out.
+
+mod scores;
 
 use super::Endpoint;
+use crate::record::Operation;
 
-pub const ENDPOINTS: &[Endpoint] = &[];
+/// Where it is found. Anybody may call a path so: a query and documents have to be there.
+pub const ENDPOINTS: &[Endpoint] =
+    &[Endpoint { anybodys: true, ..Endpoint::new("/rerank", &scores::Rerank, Operation::Rerank) }];

@@ -146,13 +146,16 @@ async fn the_node_describes_itself_without_secrets() {
         "ai_tracing": { "version": version }, "hostname": "gateway-1",
         "node_id": "00000000-0000-0000-0000-000000000007", "pids": { "master": std::process::id() },
         "plugins": {
-            "available_on_server": { "ai-tracing": { "version": version, "priority": 14 } },
+            "available_on_server": {
+                "ai-tracing": { "version": version, "priority": 14 },
+                "prometheus": { "version": version, "priority": 13 },
+            },
             "enabled_in_cluster": ["ai-tracing"],
         },
         "configuration": { "admin_listen": ["127.0.0.1:8001"], "database": "sqlite" },
     });
     assert_eq!((node.status, node.body), (StatusCode::OK, expected));
-    assert_eq!(gateway.get("/plugins/enabled").await.body, json!({ "enabled_plugins": ["ai-tracing"] }));
+    assert_eq!(gateway.get("/plugins/enabled").await.body, json!({ "enabled_plugins": ["ai-tracing", "prometheus"] }));
     assert!(!format!("{:?}", gateway.node).contains("sk-secret"));
 }
 

@@ -89,6 +89,7 @@ impl Gateway {
             configuration: json!({ "admin_listen": ["127.0.0.1:8001"] }),
             server: Box::new(|| ServerStats { total_requests: 3, ..ServerStats::default() }),
             ai_tracing: Box::new(|| json!({ "offered": 2 })),
+            metrics: Box::new(|reachable| format!("reachable {reachable}\n")),
             draining: AtomicBool::new(false),
         });
         let (admin, status) = (super::router(node.clone(), true), status::router(node.clone()));

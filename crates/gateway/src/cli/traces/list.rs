@@ -6,7 +6,7 @@ use ai_tracing_core::time::At;
 
 use crate::calls::query::Summary;
 use crate::term::format::{UNKNOWN, dollars, duration, or_unknown, time};
-use crate::term::table::{Cell, Column, Table};
+use crate::term::table::{Cell, Column, Table, column};
 use crate::term::{Style, Terminal};
 
 /// Digits of the trace id that a table shows: enough for `traces show`, which takes any beginning.
@@ -25,25 +25,6 @@ pub const COLUMNS: &[Column] = &[
     column("COST", 9).right().need(2),
     column("STATUS", 6).shrinks_to(9).needed(),
 ];
-
-const fn column(title: &'static str, usual: usize) -> Column {
-    Column { title, right: false, shrinks_to: None, usual, need: 0 }
-}
-
-impl Column {
-    const fn right(self) -> Self {
-        Self { right: true, ..self }
-    }
-    const fn shrinks_to(self, least: usize) -> Self {
-        Self { shrinks_to: Some(least), ..self }
-    }
-    const fn need(self, need: u8) -> Self {
-        Self { need, ..self }
-    }
-    const fn needed(self) -> Self {
-        self.need(u8::MAX)
-    }
-}
 
 /// A table of calls, laid out.
 #[derive(Clone, Debug)]

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::entity::Entities;
 use crate::live::Live;
+use crate::metrics::http::HttpMetrics;
 use crate::plugin::Tracing;
 use crate::proxy::exchange::Budget;
 use crate::proxy::server::{Bound, Counters, Listen, Server, Shared};
@@ -102,12 +103,13 @@ impl Gateway {
     pub async fn start(upstream: SocketAddr, setup: Setup) -> Self {
         let (offered, records) = mpsc::unbounded_channel();
         let offered = Mutex::new(offered);
-        let live = Live::new(Box::new(move |_| {
+        let compile: crate::live::Compile = Box::new(move |_| {
             let offered = offered.lock().unwrap().clone();
             Ok(Arc::new(Tracing::new(Arc::new(Settings::default()), move |finished| {
                 offered.send(finished.into_record().unwrap()).unwrap();
             })))
-        }));
+        });
+        let live = Live::new(compile, Arc::new(HttpMetrics::new(10)));
         live.apply(&entities(upstream, &setup)).unwrap();
         let live = Arc::new(live);
         let budget = Arc::new(Budget::new(setup.capture_memory));
