@@ -25,7 +25,7 @@ WAIT_TIMEOUT = 60
 
 def environment(**extra: str) -> dict[str, str]:
     """The environment of the binary: nothing of the caller's own settings of the product."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AI_TRACING_", "LANGFUSE_", "RUST_LOG"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AI_TRACING_", "LANGFUSE_", "OTEL_", "RUST_LOG"))}
     return {**kept, "NO_COLOR": "1", **extra}
 
 

@@ -3,6 +3,7 @@
 
 mod schema;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,14 @@ pub struct AiTracing {
     pub langfuse_api: LangfuseApi,
     /// Observations per call. Default full.
     pub langfuse_observations: LangfuseObservations,
+    /// Base URL of a receiver of OTLP traces; `None`: none are sent. May be a vault reference.
+    pub otlp_endpoint: Option<String>,
+    /// Headers of each OTLP request; values may be vault references.
+    pub otlp_headers: Option<BTreeMap<String, String>>,
+    /// Milliseconds for one OTLP request; `None`: 10000.
+    pub otlp_timeout: Option<f64>,
+    /// Whose attribute names OTLP spans carry. Default both.
+    pub otlp_semconv: OtlpSemconv,
     /// Tag of all traces. Default `production`.
     pub environment: String,
     /// Default info.
@@ -79,6 +88,10 @@ impl fmt::Debug for AiTracing {
             langfuse_timeout,
             langfuse_api,
             langfuse_observations,
+            otlp_endpoint,
+            otlp_headers,
+            otlp_timeout,
+            otlp_semconv,
             environment,
             log_level,
             capture_content,
@@ -98,6 +111,10 @@ impl fmt::Debug for AiTracing {
             .field("langfuse_timeout", langfuse_timeout)
             .field("langfuse_api", langfuse_api)
             .field("langfuse_observations", langfuse_observations)
+            .field("otlp_endpoint", otlp_endpoint)
+            .field("otlp_headers", &otlp_headers.as_ref().map(|headers| headers.keys().collect::<Vec<_>>()))
+            .field("otlp_timeout", otlp_timeout)
+            .field("otlp_semconv", otlp_semconv)
             .field("environment", environment)
             .field("log_level", log_level)
             .field("capture_content", capture_content)
@@ -141,6 +158,30 @@ pub enum LangfuseObservations {
     Full,
     /// One generation.
     Compact,
+}
+
+/// Whose attribute names OTLP spans carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OtlpSemconv {
+    /// OpenLLMetry's.
+    Openllmetry,
+    /// OpenTelemetry's, for generative AI.
+    Genai,
+    /// Both, on the same span.
+    Both,
+}
+
+impl OtlpSemconv {
+    /// Whether OpenLLMetry's names are wanted.
+    pub fn openllmetry(self) -> bool {
+        self != Self::Genai
+    }
+
+    /// Whether OpenTelemetry's names are wanted.
+    pub fn genai(self) -> bool {
+        self != Self::Openllmetry
+    }
 }
 
 /// How much the plugin logs.

@@ -304,6 +304,12 @@ impl Field {
         self
     }
 
+    /// May be a vault reference.
+    pub fn referenceable(mut self) -> Self {
+        self.referenceable = true;
+        self
+    }
+
     /// No two entities share a value.
     pub fn unique(mut self) -> Self {
         self.unique = true;

@@ -50,6 +50,13 @@ pub fn is_reference(text: &str) -> bool {
     text.starts_with("{vault://") && text.ends_with('}')
 }
 
+/// The environment variable that `text` refers to as a whole; `None` when it is no such reference.
+pub fn variable(text: &str) -> Option<String> {
+    let name = text.strip_prefix("{vault://env/")?.strip_suffix('}')?;
+    let plain = !name.is_empty() && !name.contains(['/', '?', '#', '%']);
+    plain.then(|| name.to_uppercase().replace('-', "_"))
+}
+
 /// The value that `text` refers to; `text` itself when it is not a reference. `lookup` reads an environment variable.
 ///
 /// # Errors
@@ -105,6 +112,12 @@ mod tests {
         for reference in ["{vault://env/langfuse-secret-key}", "{vault://env/LANGFUSE_SECRET_KEY}"] {
             assert_eq!(resolve(reference, &lookup), Ok("sk-lf-1".to_owned()), "{reference}");
         }
+    }
+
+    #[test]
+    fn a_reference_tells_its_variable() {
+        let variables = ["{vault://env/otel-endpoint}", "{vault://env/A/key}", "{vault://aws/a}", "a"].map(variable);
+        assert_eq!(variables, [Some("OTEL_ENDPOINT".to_owned()), None, None, None]);
     }
 
     #[test]

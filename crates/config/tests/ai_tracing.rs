@@ -17,10 +17,13 @@ fn the_defaults_are_a_valid_configuration() {
 
 #[test]
 fn debug_shows_no_keys() {
-    let config =
-        json!({"langfuse_enabled": true, "langfuse_public_key": "pk-hunter1", "langfuse_secret_key": "sk-hunter2"});
+    let config = json!({
+        "langfuse_enabled": true, "langfuse_public_key": "pk-hunter1", "langfuse_secret_key": "sk-hunter2",
+        "otlp_headers": {"Authorization": "Api-Token hunter3"},
+    });
     let shown = format!("{:?}", AiTracing::from_value(&config).unwrap());
     assert!(!shown.contains("hunter") && shown.contains("langfuse_secret_key: Some([hidden])"), "{shown}");
+    assert!(shown.contains(r#"otlp_headers: Some(["Authorization"])"#), "{shown}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! requests. Between two records the engine yields to the exporters, which run on the same thread.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -19,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::destination::{Destination, Lease, Mode, QueueOptions};
 use crate::exporter::Exporter;
 use crate::exporter::langfuse::{self, Langfuse};
+use crate::exporter::otlp::{self, Otlp};
 use crate::http::Client;
 use crate::log::Throttle;
 use crate::metrics::{self, LlmMetrics};
@@ -94,10 +96,14 @@ struct Destinations {
     /// Those that get every record.
     always: Vec<Arc<Lease>>,
     /// Open ones, as long as a tracer holds them.
-    langfuse: HashMap<langfuse::Config, Weak<Lease>>,
+    langfuse: Open<langfuse::Config>,
+    otlp: Open<otlp::Config>,
     running: Vec<Running>,
     retired: DestinationStats,
 }
+
+/// Destinations of one kind, by what they are made of.
+type Open<C> = HashMap<C, Weak<Lease>>;
 
 struct Running {
     destination: Arc<Destination>,
@@ -166,6 +172,7 @@ impl Engine {
         if config.langfuse_enabled {
             destinations.push(self.shared.langfuse(config, lookup)?);
         }
+        destinations.extend(self.shared.otlp(config, lookup)?);
         Ok(Arc::new(Tracer::new(config, destinations)?))
     }
 
@@ -224,24 +231,53 @@ impl Shared {
     /// The destination of a configuration's Langfuse; the one that is open already where all options agree.
     fn langfuse(&self, config: &AiTracing, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Arc<Lease>, TracerError> {
         let config = langfuse::Config::read(config, lookup)?;
-        if let Some(open) = self.destinations().langfuse.get(&config).and_then(Weak::upgrade) {
+        let queue = config.batching.queue;
+        self.open(
+            |it| &mut it.langfuse,
+            config,
+            &queue,
+            |config| Langfuse::new(config, self.client("langfuse_endpoint")?),
+        )
+    }
+
+    /// The destination of a configuration's OTLP receiver, if it names one.
+    fn otlp(
+        &self,
+        config: &AiTracing,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Option<Arc<Lease>>, TracerError> {
+        let Some(config) = otlp::Config::read(config, lookup)? else { return Ok(None) };
+        let queue = config.batching.queue;
+        self.open(|it| &mut it.otlp, config, &queue, |config| Otlp::new(config, self.client("otlp_endpoint")?))
+            .map(Some)
+    }
+
+    /// The open destination that is made of the same, or a new one.
+    fn open<C: Clone + Eq + Hash, E: Exporter>(
+        &self,
+        kind: fn(&mut Destinations) -> &mut Open<C>,
+        config: C,
+        queue: &QueueOptions,
+        make: impl FnOnce(C) -> Result<E, TracerError>,
+    ) -> Result<Arc<Lease>, TracerError> {
+        if let Some(open) = kind(&mut self.destinations()).get(&config).and_then(Weak::upgrade) {
             return Ok(open);
         }
-        let exporter = Langfuse::new(config.clone(), self.client()?)?;
-        let lease = self.launch(exporter, &config.queue);
+        let lease = self.launch(make(config.clone())?, queue);
         let mut destinations = self.destinations();
-        destinations.langfuse.retain(|_, lease| lease.strong_count() > 0);
-        destinations.langfuse.insert(config, Arc::downgrade(&lease));
+        let open = kind(&mut destinations);
+        open.retain(|_, lease| lease.strong_count() > 0);
+        open.insert(config, Arc::downgrade(&lease));
         Ok(lease)
     }
 
     /// The HTTP client of all exporters, made when the first one needs it: reading root certificates takes a while.
-    fn client(&self) -> Result<Client, TracerError> {
+    /// `path` is the parameter that asks for it.
+    fn client(&self, path: &str) -> Result<Client, TracerError> {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
         }
-        let client =
-            Client::new().map_err(|error| TracerError::new("langfuse_endpoint", format!("no TLS: {error}")))?;
+        let client = Client::new().map_err(|error| TracerError::new(path, format!("no TLS: {error}")))?;
         Ok(self.client.get_or_init(|| client).clone())
     }
 

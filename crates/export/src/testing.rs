@@ -1,5 +1,8 @@
 //! What the crate's tests share.
 
+pub(crate) mod server;
+mod spans;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -8,6 +11,8 @@ use ai_tracing_core::record::{CallRecord, End};
 use ai_tracing_core::settings::Settings;
 use ai_tracing_core::time::At;
 use serde_json::{Value, json};
+
+pub(crate) use spans::readable;
 
 /// A record with every field absent that may be.
 pub(crate) fn minimal(id: &str) -> Value {
@@ -46,6 +51,12 @@ pub(crate) fn record(id: &str) -> Arc<CallRecord> {
 
 pub(crate) fn from_json(value: Value) -> Arc<CallRecord> {
     Arc::new(serde_json::from_value(value).unwrap())
+}
+
+/// The calls in `fixtures/calls.jsonl`.
+pub(crate) fn calls() -> Vec<Arc<CallRecord>> {
+    let lines = include_str!("../fixtures/calls.jsonl").lines();
+    lines.map(|line| Arc::new(serde_json::from_str(line).unwrap())).collect()
 }
 
 struct NoHeaders;

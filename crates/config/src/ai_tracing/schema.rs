@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use serde_json::json;
 
 use crate::rule::Rule;
-use crate::schema::{Check, Field, Record, Schema, array, boolean, integer, number, record, string};
+use crate::schema::{Check, Field, Record, Schema, array, boolean, integer, map, number, record, string};
 use crate::typedefs::Typedef;
 
 /// The schema of the plugin's `config`.
@@ -52,6 +52,32 @@ fn parameters() -> Record {
             string().required().default("full").one_of(&["full", "compact"]).about(
                 "Observations per call. `full`: a span with a `prompt` event and a `completion` generation; \
                  `compact`: one generation.",
+            ),
+        ),
+        (
+            "otlp_endpoint",
+            string().referenceable().is(Typedef::HttpUrl).about(
+                "Where OTLP traces go (HTTP, protobuf): the receiver's base URL, to which `/v1/traces` is appended. \
+                 `null`: nowhere.",
+            ),
+        ),
+        (
+            "otlp_headers",
+            map(string().is(Typedef::HeaderName), string().secret())
+                .about("Headers of each OTLP request, such as `Authorization`. Each value may be a reference."),
+        ),
+        (
+            "otlp_timeout",
+            number()
+                .rule(Rule::Gt(0))
+                .between(0, 2_147_483_646)
+                .about("Milliseconds that one OTLP request may take. `null`: 10000."),
+        ),
+        (
+            "otlp_semconv",
+            string().required().default("both").one_of(&["openllmetry", "genai", "both"]).about(
+                "Whose attribute names OTLP spans carry: OpenLLMetry's (which Dynatrace reads), OpenTelemetry's for \
+                 generative AI, or both.",
             ),
         ),
         ("environment", string().required().default("production").len_min(1).about("Tag of all traces.")),

@@ -254,3 +254,69 @@ fn errors_name_the_parameter_and_never_its_value() {
     assert!(!error.to_string().contains("sk-lf-1"), "{error}");
     engine.shutdown(LONG);
 }
+
+fn otlp(endpoint: &str, headers: serde_json::Value) -> AiTracing {
+    config(json!({"otlp_endpoint": endpoint, "otlp_headers": headers, "queue": {"max_coalescing_delay": 0}}))
+}
+
+#[test]
+fn receivers_are_told_apart_by_endpoint_and_headers() {
+    let engine = engine();
+    let none = |_: &str| None;
+    let tracer =
+        |endpoint: &str, token: &str| engine.tracer(&otlp(endpoint, json!({"Authorization": token})), &none).unwrap();
+    let a = tracer("http://127.0.0.1:9", "Bearer a");
+    let same = tracer("http://127.0.0.1:9/v1/traces", "Bearer a");
+    let other_token = tracer("http://127.0.0.1:9", "Bearer b");
+    let other_place = tracer("http://127.0.0.1:10", "Bearer a");
+    assert!(Arc::ptr_eq(&a.destinations()[0], &same.destinations()[0]));
+    for other in [&other_token, &other_place] {
+        assert!(!Arc::ptr_eq(&a.destinations()[0], &other.destinations()[0]));
+    }
+    assert_eq!(engine.stats().destinations[0].name, "otlp http://127.0.0.1:9/v1/traces");
+    assert!(engine.tracer(&config(json!({})), &none).unwrap().destinations().is_empty(), "off by default");
+    let wrong = otlp("{vault://env/NO}", json!(null));
+    assert_eq!(
+        engine.tracer(&wrong, &none).err().unwrap().to_string(),
+        "otlp_endpoint: environment variable NO is not set"
+    );
+    engine.shutdown(LONG);
+}
+
+#[tokio::test]
+async fn a_call_goes_to_langfuse_and_to_otlp_and_neither_waits_for_the_other() {
+    use testing::server::{Reply, Server};
+    let hanging = || std::iter::repeat_n(Reply::Hangs, 10);
+    let accepting = |_: &testing::server::Seen| (200, String::new());
+    for langfuse_is_dead in [true, false] {
+        let (first, second) =
+            if langfuse_is_dead { (hanging().collect(), vec![]) } else { (vec![], hanging().collect()) };
+        let langfuse = Server::start(first, accepting).await;
+        let otlp = Server::start(second, accepting).await;
+        let engine = engine();
+        let config = config(json!({
+            "langfuse_enabled": true, "langfuse_public_key": "pk-lf-1", "langfuse_secret_key": "sk-lf-1",
+            "langfuse_endpoint": format!("http://{}", langfuse.address), "langfuse_timeout": 60_000,
+            "otlp_endpoint": format!("http://{}", otlp.address), "otlp_timeout": 60_000,
+            "queue": {"max_coalescing_delay": 0},
+        }));
+        let tracer = engine.tracer(&config, &|_| None).unwrap();
+        let (live, dead) = if langfuse_is_dead { (&otlp, &langfuse) } else { (&langfuse, &otlp) };
+        for count in 1..=3 {
+            engine.sink().offer(testing::finished(b"{}"), &tracer);
+            tokio::time::timeout(LONG, live.wait(count)).await.unwrap();
+        }
+        tokio::time::timeout(LONG, dead.wait(1)).await.unwrap();
+        assert_eq!(dead.seen().len(), 1, "it still has its first request");
+        let names: Vec<_> = engine.stats().destinations.into_iter().map(|it| (it.name, it.offered)).collect();
+        assert_eq!(
+            names,
+            [
+                (format!("langfuse http://{}", langfuse.address), 3),
+                (format!("otlp http://{}/v1/traces", otlp.address), 3)
+            ]
+        );
+        drop(tracer);
+        tokio::task::spawn_blocking(move || engine.shutdown(Duration::from_millis(50))).await.unwrap();
+    }
+}

@@ -1,6 +1,15 @@
 //! What a destination has to say about itself: how to encode a batch, how to send it, what the answer means.
 
+mod answer;
+mod chatml;
+mod clean;
+mod config;
+mod endpoint;
+mod fault;
+mod ids;
 pub(crate) mod langfuse;
+pub(crate) mod otlp;
+pub(crate) mod proto;
 
 pub use langfuse::payloads as langfuse_payloads;
 
@@ -81,4 +90,9 @@ pub enum Delivery {
         /// One line for the log.
         why: String,
     },
+}
+
+/// An empty string tells nothing.
+fn some(text: &Option<String>) -> Option<String> {
+    text.clone().filter(|text| !text.is_empty())
 }

@@ -140,7 +140,7 @@ pub fn document(upstream: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Resu
     Ok(json!({
         "_format_version": "3.0",
         "services": [service],
-        "plugins": [{ "name": crate::plugin::NAME, "config": langfuse(lookup) }],
+        "plugins": [{ "name": crate::plugin::NAME, "config": plugin(lookup) }],
     }))
 }
 
@@ -163,8 +163,21 @@ pub fn half_a_key(lookup: &dyn Fn(&str) -> Option<String>) -> Option<(&'static s
     }
 }
 
-/// The plugin's configuration from the environment: Langfuse is on once both keys are there.
-pub fn langfuse(lookup: &dyn Fn(&str) -> Option<String>) -> Value {
+/// Names the receiver of OTLP traces. A name of our own: OpenTelemetry's variables are set for whole platforms, and
+/// conversations must not leave because of them. Its value may refer to them (docs/otlp.md).
+const OTLP_ENDPOINT: [&str; 1] = ["AI_TRACING_OTLP_ENDPOINT"];
+
+/// The plugin's configuration from the environment.
+fn plugin(lookup: &dyn Fn(&str) -> Option<String>) -> Value {
+    let mut config = langfuse(lookup);
+    if let Some(endpoint) = first(&OTLP_ENDPOINT, lookup).and_then(lookup) {
+        config.insert("otlp_endpoint".into(), endpoint.into());
+    }
+    Value::Object(config)
+}
+
+/// Langfuse is on once both keys are there.
+pub fn langfuse(lookup: &dyn Fn(&str) -> Option<String>) -> Map<String, Value> {
     let mut config = Map::new();
     if let (Some(public), Some(secret)) = (first(&PUBLIC_KEY, lookup), first(&SECRET_KEY, lookup)) {
         config.insert("langfuse_enabled".into(), true.into());
@@ -175,7 +188,7 @@ pub fn langfuse(lookup: &dyn Fn(&str) -> Option<String>) -> Value {
     if let Some(endpoint) = first(&ENDPOINT, lookup).and_then(lookup) {
         config.insert("langfuse_endpoint".into(), endpoint.into());
     }
-    Value::Object(config)
+    config
 }
 
 #[cfg(test)]
@@ -225,7 +238,7 @@ mod tests {
             move |name: &str| names.contains(&name).then(|| format!("value of {name}"))
         };
         let half = environment(&["LANGFUSE_PUBLIC_KEY"]);
-        assert_eq!(langfuse(&half), json!({}));
+        assert_eq!(plugin(&half), json!({}));
         assert_eq!(half_a_key(&half), Some(("LANGFUSE_PUBLIC_KEY", SECRET_KEY)));
         let own = environment(&[
             "LANGFUSE_PUBLIC_KEY",
@@ -235,7 +248,7 @@ mod tests {
         ]);
         assert_eq!(half_a_key(&own), None);
         assert_eq!(
-            langfuse(&own),
+            plugin(&own),
             json!({
                 "langfuse_enabled": true,
                 "langfuse_public_key": "{vault://env/LANGFUSE_PUBLIC_KEY}",
@@ -243,6 +256,15 @@ mod tests {
                 "langfuse_endpoint": "value of LANGFUSE_BASE_URL",
             })
         );
+    }
+
+    #[test]
+    fn otlp_is_on_by_its_own_variable_alone() {
+        let standard = |name: &str| name.starts_with("OTEL_").then(|| "http://collector:4318".to_owned());
+        assert_eq!(plugin(&standard), json!({}));
+        let reference = "{vault://env/OTEL_EXPORTER_OTLP_ENDPOINT}";
+        let own = |name: &str| (name == "AI_TRACING_OTLP_ENDPOINT").then(|| reference.to_owned());
+        assert_eq!(plugin(&own), json!({"otlp_endpoint": reference}));
     }
 
     #[test]

@@ -3,20 +3,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 
 use crate::exporter::Delivery;
+use crate::exporter::answer::{excerpt, is_web_page, redirect, retry_after, said};
 use crate::http::Answer;
 
 /// What a v4 server says of every event that its batch API no longer takes.
 const NOT_ACCEPTED: &str = "event type not accepted";
-/// How much of a body goes into the log.
-const EXCERPT: usize = 200;
 
 /// What an answer means.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,18 +82,10 @@ fn per_record(report: &Report, events: &HashMap<String, usize>, records: usize) 
 fn other(answer: &Answer, now: OffsetDateTime) -> Verdict {
     let status = answer.status;
     let after = retry_after(&answer.headers, now);
-    let said = match excerpt(&answer.body) {
-        said if said.is_empty() => format!("HTTP {}", status.as_u16()),
-        said => format!("HTTP {}: {said}", status.as_u16()),
-    };
+    let said = said(answer);
     match status.as_u16() {
         200..=299 => retry(after, format!("HTTP {} with a web page: check langfuse_endpoint", status.as_u16())),
-        300..=399 => {
-            let to = answer.headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("elsewhere");
-            // A query may hold anything.
-            let to = to.split('?').next().unwrap_or_default();
-            retry(after, format!("HTTP {} to {to}: check langfuse_endpoint", status.as_u16()))
-        }
+        300..=399 => retry(after, format!("{}: check langfuse_endpoint", redirect(answer))),
         400 | 422 | 413 => Verdict::Delivery(Delivery::Split { why: said }),
         401 | 403 => {
             let code = status.as_u16();
@@ -110,31 +99,7 @@ fn other(answer: &Answer, now: OffsetDateTime) -> Verdict {
 }
 
 fn retry(after: Option<Duration>, why: String) -> Verdict {
-    // A wait of 0 is our own sign for "at once".
-    Verdict::Delivery(Delivery::Retry { after: after.filter(|after| !after.is_zero()), why })
-}
-
-/// `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds.ceil()).ok();
-    }
-    let date = OffsetDateTime::parse(value, &Rfc2822).ok()?;
-    Duration::try_from(date - now).ok()
-}
-
-fn is_web_page(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| value.starts_with("text/html"))
-}
-
-/// One line of a body.
-fn excerpt(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body.get(..4 * EXCERPT).unwrap_or(body));
-    if text.trim_start().starts_with('<') {
-        return String::new();
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).take(EXCERPT).collect()
+    Verdict::Delivery(Delivery::Retry { after, why })
 }
 
 /// Whether a status says "not now" instead of "never".

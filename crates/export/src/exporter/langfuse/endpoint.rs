@@ -1,6 +1,6 @@
 //! From `langfuse_endpoint`, in any of its spellings, to the server's base URL.
 
-use url::Url;
+use crate::exporter::endpoint;
 
 /// Path of the OTLP API below the base.
 pub(super) const OTLP: &str = "/api/public/otel/v1/traces";
@@ -13,19 +13,7 @@ const SUFFIXES: [&str; 4] = [OTLP, "/api/public/otel", INGESTION, "/api/public"]
 /// The base URL, without a trailing slash, of a server named by its base URL or by the URL of either API. A base may
 /// have a path (`https://tools.example.com/langfuse`).
 pub(super) fn base(endpoint: &str) -> Result<String, String> {
-    let url = Url::parse(endpoint).map_err(|_| "must be a URL such as https://cloud.langfuse.com".to_owned())?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err("must begin with http:// or https://".into());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("must not carry credentials: use langfuse_public_key and langfuse_secret_key".into());
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("must not have a query or a fragment".into());
-    }
-    let path = url.path().trim_end_matches('/');
-    let path = SUFFIXES.iter().find_map(|suffix| path.strip_suffix(suffix)).unwrap_or(path).trim_end_matches('/');
-    Ok(format!("{}{path}", url.origin().ascii_serialization()))
+    endpoint::base(endpoint, &SUFFIXES, "https://cloud.langfuse.com", "langfuse_public_key and langfuse_secret_key")
 }
 
 #[cfg(test)]

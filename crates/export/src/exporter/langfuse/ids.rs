@@ -1,7 +1,8 @@
-//! Ids that are not in the record are derived from it, so that a retry, and either API, gives the same ones.
+//! The ids of one trace's observations.
 
 use ai_tracing_core::record::CallRecord;
-use uuid::Uuid;
+
+use crate::exporter::ids::{CallIds, derived};
 
 /// The ids of one trace's observations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,32 +18,11 @@ pub(super) struct Ids {
 
 impl Ids {
     pub fn of(record: &CallRecord) -> Self {
-        let trace = match u128::from_str_radix(&record.trace_id, 16) {
-            Ok(id) if id != 0 => id,
-            _ => event_id(record, "trace").as_u128(),
-        };
-        let span = |hex: &str| u64::from_str_radix(hex, 16).ok().filter(|id| *id != 0);
-        let parent = record.parent_span_id.as_deref().and_then(span);
-        let root = span(&record.span_id).unwrap_or_else(|| derived(record, "root", &[parent.unwrap_or(0)]));
+        let CallIds { trace, span: root, parent } = CallIds::of(record);
         let prompt = derived(record, "prompt", &[root, parent.unwrap_or(0)]);
         let completion = derived(record, "completion", &[root, parent.unwrap_or(0), prompt]);
         Self { trace, root, parent, prompt, completion }
     }
-}
-
-/// Id of the batch API's event of one kind.
-pub(super) fn event_id(record: &CallRecord, kind: &str) -> Uuid {
-    let name = format!("{}/{}/{}/{kind}", record.id, record.trace_id, record.span_id);
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
-}
-
-/// A span id that is neither 0 nor one of `taken`.
-fn derived(record: &CallRecord, kind: &str, taken: &[u64]) -> u64 {
-    let mut id = event_id(record, kind).as_u64_pair().0;
-    while id == 0 || taken.contains(&id) {
-        id = id.wrapping_add(1);
-    }
-    id
 }
 
 #[cfg(test)]
@@ -59,22 +39,5 @@ mod tests {
         assert!(ids.prompt != ids.root && ids.completion != ids.root && ids.prompt != ids.completion);
         let other = Ids::of(&testing::record("0198c0de-0000-7000-8000-000000000002"));
         assert!(other.prompt != ids.prompt && other.completion != ids.completion);
-    }
-
-    #[test]
-    fn unusable_ids_are_replaced() {
-        let mut record = CallRecord::clone(&testing::record("a"));
-        record.trace_id = "0".repeat(32);
-        record.span_id = "no hex".into();
-        record.parent_span_id = Some("0".repeat(16));
-        let ids = Ids::of(&record);
-        assert!(ids.trace != 0 && ids.root != 0 && ids.parent.is_none());
-    }
-
-    #[test]
-    fn a_taken_id_is_passed_over() {
-        let record = testing::record("a");
-        let free = derived(&record, "prompt", &[]);
-        assert_eq!(derived(&record, "prompt", &[free]), free.wrapping_add(1));
     }
 }

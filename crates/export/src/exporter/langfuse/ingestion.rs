@@ -8,9 +8,9 @@ use ai_tracing_core::record::CallRecord;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::ids::event_id;
 use super::otlp::flat;
 use super::shape::{Kind, Observation, Trace};
+use crate::exporter::ids::event_id;
 
 /// An encoded batch.
 pub(super) struct Batch {

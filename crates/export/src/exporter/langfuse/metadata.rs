@@ -3,7 +3,7 @@
 use ai_tracing_core::record::CallRecord;
 use serde_json::{Map, Value};
 
-use super::shape::some;
+use crate::exporter::some;
 
 /// The model that answered; the one asked for where the answer names none. Langfuse prices by it.
 pub(super) fn model(record: &CallRecord) -> Option<String> {

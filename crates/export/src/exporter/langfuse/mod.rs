@@ -6,16 +6,13 @@
 //! Both encodings of a record carry the same ids, so a change on the way duplicates nothing.
 
 mod answer;
-mod clean;
 mod config;
-mod content;
 mod endpoint;
 mod environment;
 mod ids;
 mod ingestion;
 mod metadata;
 mod otlp;
-mod proto;
 mod shape;
 mod usage;
 
@@ -23,7 +20,6 @@ mod usage;
 mod tests;
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -33,8 +29,6 @@ use ai_tracing_core::record::CallRecord;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
@@ -45,8 +39,9 @@ pub(crate) use config::Config;
 
 use self::answer::Verdict;
 use self::shape::Trace;
+use super::answer::without;
 use super::{BatchLimits, Delivery, EncodeError, Exporter};
-use crate::http::{Answer, Client};
+use crate::http::{Answer, Client, gzip};
 use crate::pause;
 use crate::tracer::TracerError;
 
@@ -184,15 +179,9 @@ impl Langfuse {
     }
 
     /// A server that repeats the credentials in its answer must not bring them into the log.
-    fn without_secrets(&self, mut answer: Answer) -> Answer {
+    fn without_secrets(&self, answer: Answer) -> Answer {
         let token = self.authorization.to_str().unwrap_or_default().trim_start_matches("Basic ");
-        for secret in [self.config.secret_key.as_str(), token] {
-            let body = String::from_utf8_lossy(&answer.body);
-            if !secret.is_empty() && body.contains(secret) {
-                answer.body = body.replace(secret, "[hidden]").into();
-            }
-        }
-        answer
+        without(answer, &[&self.config.secret_key, token])
     }
 
     /// Logs which API is used, once for each change.
@@ -225,9 +214,9 @@ impl Exporter for Langfuse {
             LangfuseObservations::Compact => COPIES_COMPACT,
         };
         BatchLimits {
-            max_records: self.config.max_batch_size,
+            max_records: self.config.batching.max_batch_size,
             max_bytes: MAX_INGESTION / copies,
-            max_delay: self.config.max_coalescing_delay,
+            max_delay: self.config.batching.max_coalescing_delay,
         }
     }
 
@@ -310,18 +299,6 @@ fn body(
             Ok((batch.body, batch.events))
         }
     }
-}
-
-/// What is compressed at a time: about 100 us.
-const GZIP_BLOCK: usize = 32 << 10;
-
-fn gzip(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
-    for block in bytes.chunks(GZIP_BLOCK) {
-        encoder.write_all(block)?;
-        pause();
-    }
-    encoder.finish()
 }
 
 /// An [`Api`] that may change, or be none yet.

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use prost::Message;
 use serde_json::{Map, Value};
 
-use super::proto::{
-    AnyValue, ArrayValue, ExportTraceServiceRequest, InstrumentationScope, KeyValue, Resource, ResourceSpans,
-    SPAN_KIND_CLIENT, SPAN_KIND_INTERNAL, STATUS_CODE_ERROR, ScopeSpans, Span, Status, any_value,
+use super::shape::{Kind, Observation, Trace};
+use crate::exporter::fault::Level;
+use crate::exporter::proto::{
+    ExportTraceServiceRequest, InstrumentationScope, KeyValue, Resource, ResourceSpans, SPAN_KIND_CLIENT,
+    SPAN_KIND_INTERNAL, STATUS_CODE_ERROR, ScopeSpans, Span, Status, any_value, attribute, text, typed,
 };
-use super::shape::{Kind, Level, Observation, Trace};
 use crate::pause;
 
 /// A scope that begins with `langfuse-sdk` keeps Langfuse from copying every attribute into the metadata once more;
@@ -108,55 +109,6 @@ impl Attributes {
     }
 }
 
-fn attribute(key: impl Into<Bytes>, value: impl Into<any_value::Value>) -> KeyValue {
-    KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value.into()) }) }
-}
-
-impl From<&'static str> for any_value::Value {
-    fn from(text: &'static str) -> Self {
-        Self::String(Bytes::from_static(text.as_bytes()))
-    }
-}
-
-impl From<Bytes> for any_value::Value {
-    fn from(text: Bytes) -> Self {
-        Self::String(text)
-    }
-}
-
-impl From<String> for any_value::Value {
-    fn from(text: String) -> Self {
-        Self::String(text.into())
-    }
-}
-
-impl From<bool> for any_value::Value {
-    fn from(truth: bool) -> Self {
-        Self::Bool(truth)
-    }
-}
-
-impl From<Vec<String>> for any_value::Value {
-    fn from(texts: Vec<String>) -> Self {
-        let values = texts.into_iter().map(|text| AnyValue { value: Some(text.into()) }).collect();
-        Self::Array(ArrayValue { values })
-    }
-}
-
-/// Scalars keep their type, anything nested becomes JSON text.
-fn typed(value: &Value) -> Option<any_value::Value> {
-    Some(match value {
-        Value::Null => return None,
-        Value::Bool(truth) => any_value::Value::Bool(*truth),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => any_value::Value::Int(whole),
-            (None, Some(double)) => any_value::Value::Double(double),
-            (None, None) => number.to_string().into(),
-        },
-        Value::String(_) | Value::Array(_) | Value::Object(_) => any_value::Value::String(text(value)),
-    })
-}
-
 /// Model parameters are scalars: anything nested becomes JSON text.
 pub(super) fn flat(map: &Map<String, Value>) -> Map<String, Value> {
     let flat = |value: &Value| match value {
@@ -164,15 +116,6 @@ pub(super) fn flat(map: &Map<String, Value>) -> Map<String, Value> {
         scalar => scalar.clone(),
     };
     map.iter().map(|(key, value)| (key.clone(), flat(value))).collect()
-}
-
-/// A string as it is, anything else as JSON text.
-fn text(value: &Value) -> Bytes {
-    match value {
-        Value::String(text) => text.clone().into(),
-        // Written at once: Display goes through a formatter, piece by piece.
-        other => serde_json::to_vec(other).unwrap_or_default().into(),
-    }
 }
 
 fn json(map: &Map<String, Value>) -> Option<String> {

@@ -5,13 +5,15 @@
 //! unknown.
 
 use ai_tracing_config::ai_tracing::LangfuseObservations;
-use ai_tracing_core::record::{CallRecord, End, Operation};
+use ai_tracing_core::record::{CallRecord, Operation};
 use ai_tracing_core::time::At;
 use serde_json::{Map, Value};
 
 use super::ids::Ids;
 use super::usage::Bill;
-use super::{clean, content, environment, metadata, usage};
+use super::{environment, metadata, usage};
+use crate::exporter::fault::Fault;
+use crate::exporter::{chatml, clean, some};
 
 /// Content of more bytes, as JSON, is sent once, on the observation that matters most: with it stand four copies in a
 /// request to the batch API, and those have to stay below what servers take.
@@ -76,28 +78,6 @@ pub(super) struct Generation {
     pub completion_start: Option<At>,
 }
 
-/// What went wrong with the call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub level: Level,
-    pub message: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
-    Warning,
-    Error,
-}
-
-impl Level {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Warning => "WARNING",
-            Self::Error => "ERROR",
-        }
-    }
-}
-
 impl Trace {
     /// Shapes a record; with `once` its content is sent once, whatever its size.
     pub fn of(record: &CallRecord, observations: LangfuseObservations, once: bool) -> Self {
@@ -106,7 +86,7 @@ impl Trace {
         let context = &record.context;
         let name = if record.name.is_empty() { record.operation.as_str() } else { &record.name }.to_owned();
         let environment = context.environment.as_deref().filter(|environment| !environment.is_empty());
-        let (input, output) = (content::input(record), content::output(record));
+        let (input, output) = (chatml::input(record), chatml::output(record));
         let mut trace = Self {
             id: ids.trace,
             state: record.tracestate.clone(),
@@ -133,7 +113,7 @@ impl Trace {
             name,
             start,
             end,
-            fault: fault(record),
+            fault: Fault::of(record),
             shows_input: true,
             shows_output: true,
             metadata: trace.metadata.clone(),
@@ -239,34 +219,4 @@ fn full(
         generation: Some(generation),
     };
     vec![root, prompt, completion]
-}
-
-/// ERROR for what failed, WARNING for a client that went away from a call that was going well.
-fn fault(record: &CallRecord) -> Option<Fault> {
-    let error_status = record.status.filter(|status| *status >= 400);
-    let failed = error_status.is_some() || record.error.is_some();
-    let level = match record.end {
-        End::Complete if !failed => return None,
-        End::ClientGone if !failed => Level::Warning,
-        _ => Level::Error,
-    };
-    let mut parts = Vec::new();
-    if record.end != End::Complete {
-        parts.push(record.end.as_str().to_owned());
-    }
-    if let Some(status) = error_status {
-        parts.push(format!("HTTP {status}"));
-    }
-    if let Some(error) = &record.error {
-        parts.extend([some(&error.kind), some(&error.message)].into_iter().flatten());
-    }
-    if parts.is_empty() {
-        parts.push("error".into());
-    }
-    Some(Fault { level, message: parts.join(": ") })
-}
-
-/// An empty string tells nothing.
-pub(super) fn some(text: &Option<String>) -> Option<String> {
-    text.clone().filter(|text| !text.is_empty())
 }

@@ -73,6 +73,8 @@ fn langfuse(config: &mut AiTracing, options: &Inspect, lookup: &dyn Fn(&str) -> 
     if let Some(endpoint) = &options.langfuse_endpoint {
         config.langfuse_endpoint.clone_from(endpoint);
     }
+    // Langfuse is what was asked for: a receiver in the file is meant for live traffic.
+    config.otlp_endpoint = None;
     Ok(())
 }
 

@@ -1,12 +1,10 @@
 //! Both encodings of every fixture, read back into JSON and compared with a snapshot.
 
 use ai_tracing_config::ai_tracing::LangfuseObservations::{self, Compact, Full};
-use prost::Message as _;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::super::proto::{AnyValue, ExportTraceServiceRequest, KeyValue, Span, any_value};
 use super::super::{Api, encode, payloads};
-use super::calls;
+use crate::testing::{calls, readable};
 
 const NAMES: [&str; 8] = [
     "chat",
@@ -55,57 +53,5 @@ fn each(observations: LangfuseObservations, check: impl Fn(&str, Value, Value)) 
     for (name, record) in NAMES.iter().zip(records) {
         let (otlp, batch) = payloads(&[record], observations).unwrap();
         check(name, readable(&otlp), serde_json::from_slice(&batch).unwrap());
-    }
-}
-
-/// An OTLP request as JSON; attributes as one object, content and other JSON text as JSON.
-pub(super) fn readable(otlp: &[u8]) -> Value {
-    let request = ExportTraceServiceRequest::decode(otlp).unwrap();
-    let resource_spans = request.resource_spans.into_iter().map(|resource_spans| {
-        let scope_spans = resource_spans.scope_spans.into_iter().map(|scope_spans| {
-            let scope = scope_spans.scope.unwrap();
-            assert_eq!(scope.version, env!("CARGO_PKG_VERSION"));
-            json!({"scope": scope.name, "spans": scope_spans.spans.into_iter().map(span).collect::<Value>()})
-        });
-        json!({
-            "resource": attributes(resource_spans.resource.unwrap().attributes),
-            "scope_spans": scope_spans.collect::<Value>(),
-        })
-    });
-    resource_spans.collect()
-}
-
-fn span(span: Span) -> Value {
-    let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    json!({
-        "trace_id": hex(&span.trace_id),
-        "span_id": hex(&span.span_id),
-        "parent_span_id": hex(&span.parent_span_id),
-        "trace_state": span.trace_state,
-        "name": span.name,
-        "kind": span.kind,
-        "start": span.start_time_unix_nano,
-        "end": span.end_time_unix_nano,
-        "attributes": attributes(span.attributes),
-        "status": span.status.map(|status| json!({"code": status.code, "message": status.message})),
-    })
-}
-
-fn attributes(attributes: Vec<KeyValue>) -> Value {
-    let mut map = Map::new();
-    for KeyValue { key, value } in attributes {
-        let key = String::from_utf8(key.to_vec()).unwrap();
-        assert!(map.insert(key.clone(), any(value.unwrap())).is_none(), "{key} twice");
-    }
-    Value::Object(map)
-}
-
-fn any(value: AnyValue) -> Value {
-    match value.value.unwrap() {
-        any_value::Value::String(text) => String::from_utf8(text.to_vec()).unwrap().into(),
-        any_value::Value::Bool(truth) => truth.into(),
-        any_value::Value::Int(whole) => whole.into(),
-        any_value::Value::Double(double) => double.into(),
-        any_value::Value::Array(array) => array.values.into_iter().map(any).collect(),
     }
 }

@@ -8,8 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::super::payloads;
-use super::golden::readable;
-use crate::testing;
+use crate::testing::{self, readable};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]

@@ -1,88 +1,40 @@
 //! The exporter against a server on a local port that plays Langfuse.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ai_tracing_config::ai_tracing::{LangfuseApi, LangfuseObservations};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::super::{Api, Config, Langfuse, MAX_INGESTION, PROBE_EVERY, endpoint};
-use super::calls;
 use crate::destination::{Destination, Mode, QueueOptions};
+use crate::exporter::config::Batching;
 use crate::exporter::{Delivery, Exporter};
 use crate::http::{Answer, Client, MAX_ANSWER};
-use crate::testing;
+use crate::testing::server::{Reply, Seen, Server};
+use crate::testing::{self, calls};
 use crate::worker;
 
-/// What a request gets.
-enum Reply {
-    /// Status and body.
-    Says(u16, String),
-    /// The batch API's report of success for everything in the request.
-    TakesAll,
-    /// Nothing, ever.
-    Hangs,
-}
+/// A Langfuse that takes everything once its list is at its end.
+struct FakeLangfuse(Server);
 
-struct Seen {
-    path: String,
-    headers: HeaderMap,
-    body: Bytes,
-}
+impl std::ops::Deref for FakeLangfuse {
+    type Target = Server;
 
-/// A Langfuse that answers from a list, in order; after its end with `otherwise`.
-#[derive(Clone)]
-struct Server {
-    address: SocketAddr,
-    replies: Arc<Mutex<VecDeque<Reply>>>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-}
-
-impl Server {
-    async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let server = Self {
-            address: listener.local_addr().unwrap(),
-            replies: Arc::new(Mutex::new(replies.into_iter().collect())),
-            seen: Arc::default(),
-        };
-        let accepting = server.clone();
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let server = accepting.clone();
-                let service = service_fn(move |request| server.clone().answer(request));
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-                );
-            }
-        });
-        server
+    fn deref(&self) -> &Server {
+        &self.0
     }
+}
 
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        let (head, body) = request.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        let path = head.uri.path().to_owned();
-        self.seen.lock().unwrap().push(Seen { path: path.clone(), headers: head.headers, body: body.clone() });
-        let reply = self.replies.lock().unwrap().pop_front();
-        let (status, body) = match reply {
-            Some(Reply::Hangs) => std::future::pending().await,
-            Some(Reply::Says(status, body)) => (status, body),
-            None if path.ends_with(endpoint::OTLP) => (200, "{}".into()),
-            Some(Reply::TakesAll) | None => (207, report(&body)),
+impl FakeLangfuse {
+    async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+        let otherwise = |seen: &Seen| {
+            if seen.path.ends_with(endpoint::OTLP) { (200, "{}".into()) } else { (207, report(&seen.body)) }
         };
-        Ok(Response::builder().status(status).body(Full::from(body)).unwrap())
+        Self(Server::start(replies, otherwise).await)
     }
 
     fn config(&self, api: LangfuseApi) -> Config {
@@ -95,7 +47,7 @@ impl Server {
 
     /// The API that each request used.
     fn apis(&self) -> Vec<&'static str> {
-        let seen = self.seen.lock().unwrap();
+        let seen = self.seen();
         seen.iter().map(|request| if request.path.ends_with(endpoint::OTLP) { "otlp" } else { "batch" }).collect()
     }
 }
@@ -109,12 +61,14 @@ fn unreachable() -> Config {
         api: LangfuseApi::Auto,
         observations: LangfuseObservations::Full,
         timeout: Duration::from_secs(5),
-        max_batch_size: 200,
-        max_coalescing_delay: Duration::from_secs(1),
-        queue: QueueOptions {
-            initial_retry_delay: Duration::from_millis(1),
-            max_retry_delay: Duration::from_millis(2),
-            ..QueueOptions::default()
+        batching: Batching {
+            max_batch_size: 200,
+            max_coalescing_delay: Duration::from_secs(1),
+            queue: QueueOptions {
+                initial_retry_delay: Duration::from_millis(1),
+                max_retry_delay: Duration::from_millis(2),
+                ..QueueOptions::default()
+            },
         },
     }
 }
@@ -144,10 +98,10 @@ fn retry_after(delivery: &Delivery) -> Option<Option<Duration>> {
 
 #[tokio::test]
 async fn otlp_requests_say_who_they_are() {
-    let server = Server::start([]).await;
+    let server = FakeLangfuse::start([]).await;
     let exporter = server.exporter(LangfuseApi::Auto);
     assert_eq!(once(&exporter).await, Delivery::Accepted);
-    let seen = server.seen.lock().unwrap();
+    let seen = server.seen();
     let request = &seen[0];
     assert_eq!(request.path, "/api/public/otel/v1/traces");
     let version = env!("CARGO_PKG_VERSION");
@@ -167,10 +121,10 @@ async fn otlp_requests_say_who_they_are() {
 
 #[tokio::test]
 async fn batch_requests_are_plain_json() {
-    let server = Server::start([]).await;
+    let server = FakeLangfuse::start([]).await;
     let exporter = server.exporter(LangfuseApi::Ingestion);
     assert_eq!(once(&exporter).await, Delivery::Accepted);
-    let seen = server.seen.lock().unwrap();
+    let seen = server.seen();
     assert_eq!(seen[0].path, "/api/public/ingestion");
     assert_eq!(seen[0].headers.get("content-type").unwrap(), "application/json");
     assert!(seen[0].headers.get("content-encoding").is_none());
@@ -180,7 +134,7 @@ async fn batch_requests_are_plain_json() {
 
 #[tokio::test]
 async fn auto_uses_the_batch_api_where_there_is_no_otlp_and_remembers() {
-    let server = Server::start([Reply::Says(404, "<!DOCTYPE html>".into())]).await;
+    let server = FakeLangfuse::start([Reply::Says(404, "<!DOCTYPE html>".into())]).await;
     let exporter = server.exporter(LangfuseApi::Auto);
     assert_eq!(retry_after(&once(&exporter).await), Some(AT_ONCE));
     assert_eq!(once(&exporter).await, Delivery::Accepted);
@@ -190,7 +144,7 @@ async fn auto_uses_the_batch_api_where_there_is_no_otlp_and_remembers() {
 
 #[tokio::test]
 async fn auto_goes_back_to_otlp_when_the_batch_api_takes_no_traces_any_more() {
-    let server = Server::start([Reply::Says(404, String::new()), Reply::TakesAll, not_accepted()]).await;
+    let server = FakeLangfuse::start([Reply::Says(404, String::new()), Reply::Otherwise, not_accepted()]).await;
     let exporter = server.exporter(LangfuseApi::Auto);
     assert_eq!(retry_after(&once(&exporter).await), Some(AT_ONCE));
     assert_eq!(once(&exporter).await, Delivery::Accepted);
@@ -201,7 +155,7 @@ async fn auto_goes_back_to_otlp_when_the_batch_api_takes_no_traces_any_more() {
 
 #[tokio::test]
 async fn a_404_after_otlp_has_worked_is_a_failure_like_any_other() {
-    let server = Server::start([Reply::Says(200, "{}".into()), Reply::Says(404, String::new())]).await;
+    let server = FakeLangfuse::start([Reply::Says(200, "{}".into()), Reply::Says(404, String::new())]).await;
     let exporter = server.exporter(LangfuseApi::Auto);
     assert_eq!(once(&exporter).await, Delivery::Accepted);
     assert_eq!(retry_after(&once(&exporter).await), Some(None));
@@ -234,7 +188,7 @@ async fn a_server_without_otlp_is_asked_for_it_now_and_then() {
 #[tokio::test]
 async fn a_pinned_api_stays() {
     let server =
-        Server::start([Reply::Says(404, String::new()), Reply::Says(200, String::new()), not_accepted()]).await;
+        FakeLangfuse::start([Reply::Says(404, String::new()), Reply::Says(200, String::new()), not_accepted()]).await;
     for (api, name) in [(LangfuseApi::Otlp, "otlp"), (LangfuseApi::Ingestion, "batch")] {
         let exporter = server.exporter(api);
         let delivery = once(&exporter).await;
@@ -248,9 +202,9 @@ async fn a_pinned_api_stays() {
 #[tokio::test]
 async fn a_server_without_either_api_is_not_asked_without_pause() {
     let gone = (0..200).map(|_| Reply::Says(404, String::new()));
-    let server = Server::start(gone).await;
+    let server = FakeLangfuse::start(gone).await;
     let config = server.config(LangfuseApi::Auto);
-    let queue = QueueOptions { max_retry_time: Duration::ZERO, ..config.queue };
+    let queue = QueueOptions { max_retry_time: Duration::ZERO, ..config.batching.queue };
     let destination = Arc::new(Destination::new("langfuse".into(), 200, &queue));
     destination.offer(&testing::record("a"), 1);
     destination.set_mode(Mode::Close);
@@ -263,7 +217,7 @@ async fn a_server_without_either_api_is_not_asked_without_pause() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_hangs_is_left_after_the_timeout() {
-    let server = Server::start([Reply::Hangs]).await;
+    let server = FakeLangfuse::start([Reply::Hangs]).await;
     let exporter = server.exporter(LangfuseApi::Auto);
     let payload = exporter.encode(&calls()).unwrap();
     let start = tokio::time::Instant::now();
@@ -274,7 +228,7 @@ async fn a_server_that_hangs_is_left_after_the_timeout() {
 
 #[tokio::test]
 async fn nobody_listening_is_worth_another_try() {
-    let server = Server::start([]).await;
+    let server = FakeLangfuse::start([]).await;
     // A port that was free a moment ago and has no listener.
     let free = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
     let config = Config { base: format!("http://{free}"), ..server.config(LangfuseApi::Auto) };
@@ -286,7 +240,7 @@ async fn nobody_listening_is_worth_another_try() {
 
 #[tokio::test]
 async fn a_huge_answer_is_not_read_to_its_end() {
-    let server = Server::start([Reply::Says(500, "x".repeat(3 * MAX_ANSWER))]).await;
+    let server = FakeLangfuse::start([Reply::Says(500, "x".repeat(3 * MAX_ANSWER))]).await;
     let delivery = once(&server.exporter(LangfuseApi::Auto)).await;
     let Delivery::Retry { why, .. } = delivery else { panic!("{delivery:?}") };
     assert!(why.starts_with("HTTP 500: xxx") && why.len() < 300);
@@ -294,7 +248,7 @@ async fn a_huge_answer_is_not_read_to_its_end() {
 
 #[tokio::test]
 async fn a_batch_too_large_for_one_request_is_cut_before_it_is_sent() {
-    let server = Server::start([]).await;
+    let server = FakeLangfuse::start([]).await;
     let mut record = testing::minimal("a");
     record["request"]["messages"] = json!([{"role": "user", "content": "x".repeat(600_000)}]);
     let records = vec![testing::from_json(record); 4];
@@ -309,13 +263,13 @@ async fn a_batch_too_large_for_one_request_is_cut_before_it_is_sent() {
 #[tokio::test]
 async fn large_content_is_sent_once() {
     for observations in [LangfuseObservations::Full, LangfuseObservations::Compact] {
-        let server = Server::start([]).await;
+        let server = FakeLangfuse::start([]).await;
         let mut record = testing::minimal("a");
         record["request"]["messages"] = json!([{"role": "user", "content": "x".repeat(2_000_000)}]);
         let config = Config { observations, ..server.config(LangfuseApi::Ingestion) };
         let exporter = Langfuse::new(config, Client::new().unwrap()).unwrap();
         assert_eq!(exporter.send(&exporter.encode(&[testing::from_json(record)]).unwrap()).await, Delivery::Accepted);
-        let seen = server.seen.lock().unwrap();
+        let seen = server.seen();
         assert!(seen[0].body.len() < MAX_INGESTION, "{}", seen[0].body.len());
         let batch: Value = serde_json::from_slice(&seen[0].body).unwrap();
         let with_input: Vec<_> = batch["batch"]
@@ -331,14 +285,14 @@ async fn large_content_is_sent_once() {
 
 #[tokio::test]
 async fn a_single_call_that_fits_with_its_content_sent_once_is_sent_so() {
-    let server = Server::start([]).await;
+    let server = FakeLangfuse::start([]).await;
     let mut record = testing::minimal("a");
     // Escaped, a quote takes two bytes, and stands in the content and in the metadata.
     record["request"]["messages"] = json!([{"role": "user", "content": "\"".repeat(390_000)}]);
     record["context"]["metadata"] = json!({"notes": "\"".repeat(300_000)});
     let exporter = server.exporter(LangfuseApi::Ingestion);
     assert_eq!(exporter.send(&exporter.encode(&[testing::from_json(record)]).unwrap()).await, Delivery::Accepted);
-    let seen = server.seen.lock().unwrap();
+    let seen = server.seen();
     assert!((1_000_000..MAX_INGESTION).contains(&seen[0].body.len()), "{}", seen[0].body.len());
 }
 
@@ -346,27 +300,27 @@ async fn a_single_call_that_fits_with_its_content_sent_once_is_sent_so() {
 async fn a_poisonous_record_costs_itself_only() {
     let bad = || Reply::Says(400, r#"{"error":"no"}"#.into());
     // 8 records: all, the first four, the first two, the first one.
-    let server = Server::start([bad(), bad(), bad(), bad()]).await;
+    let server = FakeLangfuse::start([bad(), bad(), bad(), bad()]).await;
     let config = server.config(LangfuseApi::Otlp);
-    let destination = Arc::new(Destination::new("langfuse".into(), 200, &config.queue));
+    let destination = Arc::new(Destination::new("langfuse".into(), 200, &config.batching.queue));
     calls().iter().for_each(|record| destination.offer(record, 1));
     destination.set_mode(Mode::Close);
     let exporter = Langfuse::new(config.clone(), Client::new().unwrap()).unwrap();
-    worker::run(exporter, Arc::clone(&destination), config.queue.retry(), 1).await;
+    worker::run(exporter, Arc::clone(&destination), config.batching.queue.retry(), 1).await;
     let stats = destination.stats();
     assert_eq!((stats.delivered, stats.dropped.rejected, stats.requests), (7, 1, 7));
 }
 
 #[tokio::test]
 async fn the_same_bytes_go_out_again_after_a_failure() {
-    let server = Server::start([Reply::Says(500, String::new()), Reply::Says(429, String::new())]).await;
+    let server = FakeLangfuse::start([Reply::Says(500, String::new()), Reply::Says(429, String::new())]).await;
     let config = server.config(LangfuseApi::Auto);
-    let destination = Arc::new(Destination::new("langfuse".into(), 200, &config.queue));
+    let destination = Arc::new(Destination::new("langfuse".into(), 200, &config.batching.queue));
     calls().iter().for_each(|record| destination.offer(record, 1));
     destination.set_mode(Mode::Close);
     let exporter = Langfuse::new(config.clone(), Client::new().unwrap()).unwrap();
-    worker::run(exporter, Arc::clone(&destination), config.queue.retry(), 1).await;
-    let seen = server.seen.lock().unwrap();
+    worker::run(exporter, Arc::clone(&destination), config.batching.queue.retry(), 1).await;
+    let seen = server.seen();
     assert_eq!((seen.len(), destination.stats().delivered), (3, 8));
     assert!(seen[0].body == seen[1].body && seen[1].body == seen[2].body);
 }
@@ -381,13 +335,13 @@ async fn secrets_stand_in_no_name_and_no_reason() {
     let in_report = json!({"successes": [], "errors": [event]}).to_string();
     let replies =
         [(401, said.to_owned()), (500, said.to_owned()), (400, said.to_owned()), (402, said.to_owned()), (503, cut)];
-    let server = Server::start(replies.into_iter().map(|(status, body)| Reply::Says(status, body))).await;
+    let server = FakeLangfuse::start(replies.into_iter().map(|(status, body)| Reply::Says(status, body))).await;
     let exporter = server.exporter(LangfuseApi::Otlp);
     let mut told = exporter.label();
     for _ in 0..5 {
         told += &format!("{:?}", once(&exporter).await);
     }
-    server.replies.lock().unwrap().push_back(Reply::Says(207, in_report));
+    server.then(Reply::Says(207, in_report));
     told += &format!("{:?}", once(&server.exporter(LangfuseApi::Ingestion)).await);
     assert!(!told.contains("sk-l") && !told.contains("cGstbGYtMTpzay1sZi0x"), "{told}");
     assert_eq!(told.matches("[hidden] and Basic [hidden]").count(), 4, "{told}");

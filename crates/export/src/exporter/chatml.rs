@@ -1,4 +1,5 @@
-//! Input and output in the form that Langfuse renders as a conversation: OpenAI's chat messages (ChatML).
+//! Input and output as OpenAI's chat messages (ChatML): what Langfuse renders as a conversation, and what OpenLLMetry
+//! makes of content in parts.
 
 use ai_tracing_core::record::{CallRecord, Choice, Content, Media, Message, Operation, Part, ToolCall};
 use serde_json::{Map, Value, json};
@@ -96,7 +97,8 @@ fn tool_call(call: &ToolCall) -> Value {
     Value::Object(map)
 }
 
-fn content(content: &Content) -> Value {
+/// A string, or a list of parts.
+pub(super) fn content(content: &Content) -> Value {
     match content {
         Content::Text(text) => text.clone().into(),
         Content::Parts(parts) => parts.iter().map(part).collect(),

@@ -1,4 +1,5 @@
-//! What Langfuse's stores cannot take: NUL characters. They become U+FFFD, in keys as well.
+//! What the stores behind receivers cannot take (PostgreSQL's texts, ClickHouse's JSON): NUL characters. They become
+//! U+FFFD, in keys as well: one of them would cost a whole batch.
 //!
 //! Lone surrogates, the other hazard, cannot occur: a Rust string has none.
 
@@ -7,8 +8,13 @@ use serde_json::{Map, Value};
 /// Replaces NUL in a string.
 pub(super) fn text(text: &mut String) {
     if text.contains('\0') {
-        *text = text.replace('\0', "\u{fffd}");
+        *text = cleaned(text);
     }
+}
+
+/// A string without NUL.
+pub(super) fn cleaned(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// Replaces NUL in every string of a value, and in every key.

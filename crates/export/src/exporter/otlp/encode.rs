@@ -1,0 +1,73 @@
+//! Records as an OTLP request: spans by environment, since that is an attribute of the resource.
+
+use std::sync::Arc;
+
+use ai_tracing_config::ai_tracing::OtlpSemconv;
+use ai_tracing_core::record::CallRecord;
+use prost::Message as _;
+
+use super::bounds::{BOUNDS, Bounds};
+use super::span;
+use crate::exporter::clean::cleaned;
+use crate::exporter::proto::{
+    ExportTraceServiceRequest, InstrumentationScope, Resource, ResourceSpans, ScopeSpans, attribute,
+};
+use crate::pause;
+
+/// Largest request in bytes before compression: Dynatrace's limit, which is below that of others.
+pub(super) const MAX_REQUEST: usize = 8_000_000;
+
+/// Attribute of the resource that is the record's own.
+pub(super) const ENVIRONMENT: &str = "deployment.environment.name";
+
+/// An encoded batch, or the size of one that is too large for a request.
+pub(super) enum Encoded {
+    Fits(Vec<u8>),
+    Oversize(usize),
+}
+
+/// Encodes a batch. A single record always fits: its values are cut until it does.
+pub(super) fn encode(records: &[Arc<CallRecord>], semconv: OtlpSemconv, resource: &[(String, String)]) -> Encoded {
+    let mut size = 0;
+    for bounds in BOUNDS {
+        let request = request(records, semconv, resource, bounds);
+        size = request.encoded_len();
+        if size <= MAX_REQUEST {
+            return Encoded::Fits(request.encode_to_vec());
+        }
+        if records.len() > 1 {
+            break;
+        }
+    }
+    Encoded::Oversize(size)
+}
+
+/// The request of a batch within bounds.
+pub(super) fn request(
+    records: &[Arc<CallRecord>],
+    semconv: OtlpSemconv,
+    resource: &[(String, String)],
+    bounds: Bounds,
+) -> ExportTraceServiceRequest {
+    let mut groups: Vec<(Option<&str>, Vec<_>)> = Vec::new();
+    for record in records {
+        let environment = record.context.environment.as_deref().filter(|environment| !environment.is_empty());
+        let span = span::of(record, semconv, bounds);
+        match groups.iter_mut().find(|(name, _)| *name == environment) {
+            Some((_, spans)) => spans.push(span),
+            None => groups.push((environment, vec![span])),
+        }
+        pause();
+    }
+    let scope = InstrumentationScope { name: "ai-tracing".into(), version: env!("CARGO_PKG_VERSION").into() };
+    let resource_spans = groups.into_iter().map(|(environment, spans)| {
+        let own = resource.iter().filter(|(name, _)| environment.is_none() || name != ENVIRONMENT);
+        let mut attributes: Vec<_> = own.map(|(name, value)| attribute(name.clone(), value.clone())).collect();
+        attributes.extend(environment.map(|environment| attribute(ENVIRONMENT, cleaned(environment))));
+        ResourceSpans {
+            resource: Some(Resource { attributes }),
+            scope_spans: vec![ScopeSpans { scope: Some(scope.clone()), spans }],
+        }
+    });
+    ExportTraceServiceRequest { resource_spans: resource_spans.collect() }
+}

@@ -1,0 +1,108 @@
+//! A receiver on a local port that answers from a list.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+/// What a request gets.
+#[derive(Clone)]
+pub(crate) enum Reply {
+    /// Status and body.
+    Says(u16, String),
+    /// Status, headers and body.
+    Tells(u16, Vec<(&'static str, String)>, Bytes),
+    /// What the server answers after the end of its list.
+    Otherwise,
+    /// Nothing, ever.
+    Hangs,
+}
+
+/// A request.
+pub(crate) struct Seen {
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// A server that answers from a list, in order; after its end with `otherwise`.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub address: SocketAddr,
+    replies: Arc<Mutex<VecDeque<Reply>>>,
+    otherwise: fn(&Seen) -> (u16, String),
+    seen: Arc<Mutex<Vec<Seen>>>,
+    arrived: Arc<Notify>,
+}
+
+impl Server {
+    pub async fn start(replies: impl IntoIterator<Item = Reply>, otherwise: fn(&Seen) -> (u16, String)) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            replies: Arc::new(Mutex::new(replies.into_iter().collect())),
+            otherwise,
+            seen: Arc::default(),
+            arrived: Arc::default(),
+        };
+        let accepting = server.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let server = accepting.clone();
+                let service = service_fn(move |request| server.clone().answer(request));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        server
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let seen = Seen { path: head.uri.path().to_owned(), headers: head.headers, body };
+        let otherwise = (self.otherwise)(&seen);
+        self.seen.lock().unwrap().push(seen);
+        self.arrived.notify_one();
+        let reply = self.replies.lock().unwrap().pop_front();
+        let (status, headers, body) = match reply {
+            Some(Reply::Hangs) => std::future::pending().await,
+            Some(Reply::Says(status, body)) => (status, Vec::new(), body.into()),
+            Some(Reply::Tells(status, headers, body)) => (status, headers, body),
+            Some(Reply::Otherwise) | None => (otherwise.0, Vec::new(), otherwise.1.into()),
+        };
+        let mut response = Response::builder().status(status);
+        for (name, value) in headers {
+            response = response.header(name, value);
+        }
+        Ok(response.body(Full::new(body)).unwrap())
+    }
+
+    /// One more reply at the end of the list.
+    pub fn then(&self, reply: Reply) {
+        self.replies.lock().unwrap().push_back(reply);
+    }
+
+    /// The requests so far.
+    pub fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
+        self.seen.lock().unwrap()
+    }
+
+    /// Waits until there have been so many requests.
+    pub async fn wait(&self, count: usize) {
+        while self.seen().len() < count {
+            self.arrived.notified().await;
+        }
+    }
+}
