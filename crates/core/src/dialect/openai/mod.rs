@@ -37,6 +37,9 @@ pub const ENDPOINTS: &[Endpoint] = &[
     openai("/responses/input_tokens", &responses::OpenAiResponses, Operation::CountTokens),
     openai("/completions", &completions::OpenAiCompletions, Operation::TextCompletion),
     openai("/embeddings", &embeddings::OpenAiEmbeddings, Operation::Embeddings),
+    // Voyage's, of pictures among texts and of texts in their context.
+    Endpoint::of("voyage", "/multimodalembeddings", &embeddings::OpenAiEmbeddings, Operation::Embeddings),
+    Endpoint::of("voyage", "/contextualizedembeddings", &embeddings::OpenAiEmbeddings, Operation::Embeddings),
     openai("/moderations", &moderation::OpenAiModeration, Operation::Moderation),
     openai("/images/generations", &images::OpenAiImages, Operation::ImageGeneration),
     openai("/images/edits", &images::OpenAiImages, Operation::ImageGeneration),
