@@ -25,8 +25,8 @@ impl Dialect for OpenAiChat {
 
     fn read_response(&self, body: &Json<'_>, request: &RequestFacts, facts: &mut ResponseFacts) {
         openai::read_envelope(body, facts);
-        for (position, choice) in body.get("choices").items().iter().enumerate() {
-            let index = index(choice, position);
+        // Their order counts: some servers give each the index 0.
+        for (index, choice) in body.get("choices").items().iter().enumerate() {
             if let Some(kept) = facts.choice(index) {
                 openai::read_answer(choice.get("message"), true, kept);
             }

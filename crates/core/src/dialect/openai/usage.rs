@@ -43,8 +43,10 @@ pub fn read_usage(usage: &Json<'_>, facts: &mut ResponseFacts) {
         output,
         total: reported_total.or_else(|| input?.checked_add(output?)),
         cache_read: detail(&prompt_details, &["cached_tokens"])
-            .or_else(|| first(&["prompt_cache_hit_tokens", "cached_tokens"])),
-        cache_write: detail(&prompt_details, &["cache_write_tokens", "cache_creation_tokens"]),
+            // DeepSeek and Moonshot; Claude's own name at Databricks and behind LiteLLM.
+            .or_else(|| first(&["prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"])),
+        cache_write: detail(&prompt_details, &["cache_write_tokens", "cache_creation_tokens"])
+            .or_else(|| first(&["cache_creation_input_tokens"])),
         reasoning,
     };
 }
