@@ -370,11 +370,8 @@ pub fn read_answer(message: &Json<'_>, whole: bool, choice: &mut ChoiceFacts) ->
         let read = tool_call(piece);
         // Whole calls stand one after another, with or without an id; pieces say which call they continue.
         let index = if whole { Some(position as u64) } else { piece.get("index").count() };
-        let index = if begins_another(&read, index, &choice.tool_calls) {
-            Some(choice.tool_calls.len() as u64)
-        } else {
-            index
-        };
+        let index =
+            if begins_another(&read, index, &choice.tool_calls) { Some(choice.tool_calls.len() as u64) } else { index };
         if let Some(tool) = choice.tool(index, read.id.as_deref()) {
             merge(&mut tool.call, read);
         }

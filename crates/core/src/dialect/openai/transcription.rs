@@ -81,7 +81,9 @@ fn sound(body: &Json<'_>) -> Option<Media> {
 
 /// Keeps who said what; segments without a speaker say no more than the text.
 fn keep_segments<'j>(segments: impl IntoIterator<Item = &'j Json<'j>>, facts: &mut ResponseFacts) {
-    let spoken = segments.into_iter().filter(|segment| segment.get("speaker").filled().is_some());
+    // Mistral calls it `speaker_id`.
+    let names = ["speaker", "speaker_id"];
+    let spoken = segments.into_iter().filter(|segment| names.iter().any(|name| segment.get(name).filled().is_some()));
     openai::keep_list(facts, "segments", spoken.map(items::lean));
 }
 
