@@ -21,7 +21,7 @@ pub use usage::read_usage;
 
 use super::facts::{ChoiceFacts, RequestFacts, ResponseFacts, ToolFacts, append, keep_first};
 use super::{Dialect, Endpoint, media};
-use crate::json::Json;
+use crate::json::{self, Json};
 use crate::record::{CallError, Content, Media, Message, Operation, Params, Part, ToolCall};
 
 /// Where they are found.
@@ -104,6 +104,9 @@ pub const MAX_OTHER: usize = 64;
 
 /// Media that are kept of one answer.
 pub const MAX_MEDIA: usize = 128;
+
+/// Length of arguments that are parsed again and again, to see whether they are whole.
+const MAX_PARSED: usize = 16 << 10;
 
 /// Citations, server-side tools and the like that are kept of one answer.
 const MAX_KEPT: usize = 256;
@@ -392,11 +395,14 @@ pub fn read_answer(message: &Json<'_>, whole: bool, choice: &mut ChoiceFacts) ->
 fn begins_another(piece: &ToolCall, index: Option<u64>, known: &[ToolFacts]) -> bool {
     let last = known.iter().rfind(|tool| index.is_none() || tool.index == index);
     let (Some(last), Some(name), None) = (last, &piece.name, &piece.id) else { return false };
-    let arguments = last.call.arguments.as_deref();
-    match index {
-        None => arguments.is_some(),
-        Some(_) => arguments.is_some_and(|told| !told.is_empty()) && last.call.name.as_ref() != Some(name),
+    let Some(told) = last.call.arguments.as_deref() else { return false };
+    if index.is_none() {
+        return true;
     }
+    // A few servers repeat the name in each piece: that begins no other call before the arguments are whole.
+    let whole = || told.len() <= MAX_PARSED && told.ends_with('}') && json::parse(told).problem.is_none();
+    let says = piece.arguments.as_ref().is_some_and(|more| !more.is_empty());
+    !told.is_empty() && (last.call.name.as_ref() != Some(name) || says && whole())
 }
 
 /// Adds a piece of a tool call: the id comes once, arguments in pieces. So may the name, before there are arguments; a
