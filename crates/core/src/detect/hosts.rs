@@ -6,7 +6,7 @@ use crate::capture::Headers;
 
 /// Hosts of known providers: exact names, or suffixes that begin with a dot or a hyphen. Proxies that pass calls on to
 /// whom the path names, such as Cloudflare's AI gateway, are not among them: what answers tells.
-const HOSTS: [(&str, &str); 114] = [
+const HOSTS: [(&str, &str); 116] = [
     ("api.openai.com", "openai"),
     (".api.openai.com", "openai"),
     ("chatgpt.com", "openai"),
@@ -17,6 +17,7 @@ const HOSTS: [(&str, &str); 114] = [
     (".models.ai.azure.com", "azure"),
     (".inference.ml.azure.com", "azure"),
     ("models.inference.ai.azure.com", "github"),
+    (".inference.ai.azure.com", "azure"),
     ("models.github.ai", "github"),
     (".githubcopilot.com", "copilot"),
     ("copilot-proxy.githubusercontent.com", "copilot"),
@@ -64,6 +65,7 @@ const HOSTS: [(&str, &str); 114] = [
     (".cloud.databricks.com", "databricks"),
     (".azuredatabricks.net", "databricks"),
     (".gcp.databricks.com", "databricks"),
+    (".inference.heroku.com", "heroku"),
     ("api.cloudflare.com", "cloudflare"),
     ("api.sambanova.ai", "sambanova"),
     ("api.deepinfra.com", "deepinfra"),

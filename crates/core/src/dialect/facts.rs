@@ -118,8 +118,7 @@ impl ResponseFacts {
         let usage = &mut self.usage;
         let cached = usage.cache_read.unwrap_or(0).saturating_add(usage.cache_write.unwrap_or(0));
         usage.input = self.uncached_input.map(|input| input.saturating_add(cached));
-        let sum = || usage.input?.checked_add(usage.output?);
-        usage.total = reported_total.or_else(sum);
+        usage.total = reported_total.or_else(|| sum(usage.input, usage.output));
     }
 
     /// Keeps media that were generated, up to a bound.
@@ -197,6 +196,11 @@ impl ChoiceFacts {
         };
         self.tool_calls.get_mut(position)
     }
+}
+
+/// The sum of two counts, where both are known.
+pub fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.zip(other).map(|(one, other)| one.saturating_add(other))
 }
 
 /// Appends to a text that may not have begun.

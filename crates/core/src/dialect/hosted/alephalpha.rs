@@ -4,7 +4,7 @@
 //! `stream_summary` (a completion's end) or `completion_summary` (the counts).
 //! Source: <https://docs.aleph-alpha.com/api/complete/>.
 
-use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first, sum};
 use crate::dialect::{Dialect, Event, media, openai, params};
 use crate::json::Json;
 use crate::record::{Content, Message, Part};
@@ -86,7 +86,7 @@ fn read(body: &Json<'_>, facts: &mut ResponseFacts) -> bool {
     let usage = &mut facts.usage;
     usage.input = body.get("num_tokens_prompt_total").count().or(usage.input);
     usage.output = body.get("num_tokens_generated").count().or(usage.output);
-    usage.total = usage.input.zip(usage.output).map(|(input, output)| input.saturating_add(output));
+    usage.total = sum(usage.input, usage.output);
     if let Some(dims) = body.get("embedding").count_items() {
         (facts.embedding_dims, facts.embedding_count) = (Some(dims as u64), Some(1));
     }

@@ -3,7 +3,7 @@
 //! `input` and `output` are what the model's author made them. A prediction that is not awaited answers with its state
 //! alone; streams are fetched elsewhere. Source: <https://replicate.com/docs/reference/http>.
 
-use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first, sum};
 use crate::dialect::{Dialect, media, openai, params};
 use crate::json::Json;
 use crate::record::{Content, Message, Part};
@@ -67,7 +67,7 @@ impl Dialect for Predictions {
         let usage = &mut facts.usage;
         usage.input = metrics.get("input_token_count").count();
         usage.output = metrics.get("output_token_count").count();
-        usage.total = usage.input.zip(usage.output).map(|(input, output)| input.saturating_add(output));
+        usage.total = sum(usage.input, usage.output);
         // In an error, `status` is HTTP's.
         if let Some(status) = body.get("status").word() {
             facts.keep_extra("status", status.into());

@@ -6,7 +6,7 @@
 //! Source: <https://cloud.ibm.com/apidocs/watsonx-ai>.
 
 use super::{read_errors, segment_after};
-use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first, sum};
 use crate::dialect::openai::chat::OpenAiChat;
 use crate::dialect::{Dialect, Event, openai, params};
 use crate::json::Json;
@@ -62,7 +62,7 @@ fn read_generation(body: &Json<'_>, facts: &mut ResponseFacts) -> bool {
         let input = result.get("input_token_count").count();
         usage.input = input.filter(|input| *input > 0).or(usage.input).or(input);
         usage.output = result.get("generated_token_count").count().or(usage.output);
-        usage.total = usage.input.zip(usage.output).map(|(input, output)| input.saturating_add(output));
+        usage.total = sum(usage.input, usage.output);
         facts.keep_extra("seed", result.get("seed").to_value());
     }
     token

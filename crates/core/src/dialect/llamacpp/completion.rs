@@ -2,7 +2,7 @@
 //!
 //! Streams are server-sent events with a piece of `content` each; the last one has `stop: true` and the counts.
 
-use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first, sum};
 use crate::dialect::{Dialect, Event, openai, params};
 use crate::json::Json;
 use crate::record::Usage;
@@ -49,7 +49,7 @@ impl Dialect for LlamaCppCompletion {
         let mut usage: Option<Usage> = None;
         for (position, item) in body.items().iter().enumerate() {
             read(item, position, facts);
-            usage = Some(usage.map_or(facts.usage, |so_far| sum(&so_far, &facts.usage)));
+            usage = Some(usage.map_or(facts.usage, |so_far| add(&so_far, &facts.usage)));
         }
         facts.usage = usage.unwrap_or(facts.usage);
     }
@@ -77,7 +77,7 @@ fn read(body: &Json<'_>, position: usize, facts: &mut ResponseFacts) -> bool {
     }
     let (input, output) = (body.get("tokens_evaluated").count(), body.get("tokens_predicted").count());
     if input.is_some() || output.is_some() {
-        let total = input.zip(output).map(|(input, output)| input.saturating_add(output));
+        let total = sum(input, output);
         // `tokens_cached` is the length of the whole context afterwards: no count of what was read from the cache.
         let cache_read = body.get("timings").get("cache_n").count();
         facts.usage = Usage { input, output, total, cache_read, ..Usage::default() };
@@ -101,13 +101,12 @@ fn finish_reason(body: &Json<'_>) -> Option<String> {
     })
 }
 
-fn sum(one: &Usage, other: &Usage) -> Usage {
-    let add = |one: Option<u64>, other: Option<u64>| one.zip(other).map(|(one, other)| one.saturating_add(other));
+fn add(one: &Usage, other: &Usage) -> Usage {
     Usage {
-        input: add(one.input, other.input),
-        output: add(one.output, other.output),
-        total: add(one.total, other.total),
-        cache_read: add(one.cache_read, other.cache_read),
+        input: sum(one.input, other.input),
+        output: sum(one.output, other.output),
+        total: sum(one.total, other.total),
+        cache_read: sum(one.cache_read, other.cache_read),
         ..Usage::default()
     }
 }

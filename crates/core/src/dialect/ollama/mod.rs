@@ -7,7 +7,7 @@ mod chat;
 mod embed;
 mod generate;
 
-use super::facts::{RequestFacts, ResponseFacts, keep_first};
+use super::facts::{RequestFacts, ResponseFacts, keep_first, sum};
 use super::{Dialect, Endpoint, media, openai, params};
 use crate::json::Json;
 use crate::record::{Content, Message, Operation, Part, Usage};
@@ -71,8 +71,7 @@ fn read_envelope(body: &Json<'_>, facts: &mut ResponseFacts) {
     // A prompt that is cached has no `prompt_eval_count` in older versions: unknown, not 0.
     let (input, output) = (body.get("prompt_eval_count").count(), body.get("eval_count").count());
     if input.is_some() || output.is_some() {
-        let total = input.zip(output).map(|(input, output)| input.saturating_add(output));
-        facts.usage = Usage { input, output, total, ..Usage::default() };
+        facts.usage = Usage { input, output, total: sum(input, output), ..Usage::default() };
     }
     for (key, value) in body.members() {
         if matches!(key.as_ref(), "total_duration" | "load_duration" | "prompt_eval_duration" | "eval_duration") {

@@ -26,7 +26,7 @@ impl Dialect for OpenAiChat {
     fn read_response(&self, body: &Json<'_>, request: &RequestFacts, facts: &mut ResponseFacts) {
         openai::read_envelope(body, facts);
         for (position, choice) in body.get("choices").items().iter().enumerate() {
-            let index = index(choice, position);
+            let index = whole_index(choice, position, facts);
             if let Some(kept) = facts.choice(index) {
                 openai::read_answer(choice.get("message"), true, kept);
             }
@@ -92,4 +92,11 @@ fn read_beside(message: &Json<'_>, request: &RequestFacts, facts: &mut ResponseF
 /// The choice's own index, else its position.
 pub fn index(choice: &Json<'_>, position: usize) -> usize {
     choice.get("index").count().and_then(|index| usize::try_from(index).ok()).unwrap_or(position)
+}
+
+/// The index of a choice of a whole answer: some servers give each the index 0, then their positions tell them apart.
+pub fn whole_index(choice: &Json<'_>, position: usize, facts: &ResponseFacts) -> usize {
+    let index = index(choice, position);
+    let said = |known: &ChoiceFacts| known.text.is_some() || known.finish_reason.is_some();
+    if facts.choices.get(index).is_some_and(said) { position } else { index }
 }

@@ -40,7 +40,7 @@ fn read(body: &Json<'_>, whole: bool, facts: &mut ResponseFacts) -> bool {
     let mut token = false;
     openai::read_envelope(body, facts);
     for (position, choice) in body.get("choices").items().iter().enumerate() {
-        let index = chat::index(choice, position);
+        let index = if whole { chat::whole_index(choice, position, facts) } else { chat::index(choice, position) };
         if let Some(kept) = facts.choice(index) {
             if let Some(text) = choice.get("text").str() {
                 token |= !text.is_empty();

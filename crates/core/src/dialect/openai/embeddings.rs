@@ -15,24 +15,37 @@ impl Dialect for OpenAiEmbeddings {
 
     /// Vector stores have paths of that name as well.
     fn accepts(&self, request: &Json<'_>) -> bool {
-        ["model", "input", "prompt", "messages"].iter().any(|key| !request.get(key).is_null())
+        ["model", "input", "inputs", "prompt", "messages"].iter().any(|key| !request.get(key).is_null())
     }
 
     fn read_request(&self, body: &Json<'_>, facts: &mut RequestFacts) {
-        openai::read_request(body, facts);
+        openai::read_request_but(body, &["inputs"], facts);
         facts.request.messages = openai::read_texts(body.get("input"));
+        // Voyage: `{content}` of parts, or a list of texts that belong together.
+        let inputs = body.get("inputs").items().iter();
+        let content = |input: &Json<'_>| openai::content(if input.is_object() { input.get("content") } else { input });
+        facts.request.messages.extend(inputs.map(|input| openai::user(content(input))));
     }
 
     fn read_response(&self, body: &Json<'_>, request: &RequestFacts, facts: &mut ResponseFacts) {
         openai::read_envelope(body, facts);
         let data = body.get("data");
         facts.embedding_count = data.count_items().map(|count| count as u64);
-        facts.embedding_dims = data.items().first().and_then(|first| dims(first.get("embedding")));
+        // Voyage: a list of its own for each input of several texts.
+        let lists = data.items().iter().map(|item| item.get("data"));
+        let inner: usize = lists.clone().filter_map(Json::count_items).sum();
+        if inner > 0 {
+            facts.embedding_count = Some(inner as u64);
+        }
+        let data = lists.into_iter().find(|list| !list.items().is_empty()).unwrap_or(data);
+        let first = data.items().first();
+        // Jina: one vector a token.
+        let several = || first?.get("embeddings").items().first();
+        facts.embedding_dims = first.and_then(|first| dims(first.get("embedding"))).or_else(|| dims(several()?));
         // Voyage and Mistral also make vectors of bytes.
         let asked = |key: &str| request.request.params.other.get(key)?.as_str();
         let is_bytes = asked("output_dtype").is_some_and(|kind| kind != "float");
-        let first = data.items().first().map(|first| first.get("embedding"));
-        if let Some(Json::String(base64)) = first.filter(|_| is_bytes) {
+        if let Some(Json::String(base64)) = first.map(|first| first.get("embedding")).filter(|_| is_bytes) {
             facts.embedding_dims = Some(media::decoded_size(base64));
         }
     }

@@ -19,9 +19,9 @@ use serde_json::Value;
 
 pub use usage::read_usage;
 
-use super::facts::{ChoiceFacts, RequestFacts, ResponseFacts, append, keep_first};
+use super::facts::{ChoiceFacts, RequestFacts, ResponseFacts, ToolFacts, append, keep_first};
 use super::{Dialect, Endpoint, media};
-use crate::json::Json;
+use crate::json::{self, Json};
 use crate::record::{CallError, Content, Media, Message, Operation, Params, Part, ToolCall};
 
 /// Where they are found.
@@ -37,6 +37,9 @@ pub const ENDPOINTS: &[Endpoint] = &[
     openai("/responses/input_tokens", &responses::OpenAiResponses, Operation::CountTokens),
     openai("/completions", &completions::OpenAiCompletions, Operation::TextCompletion),
     openai("/embeddings", &embeddings::OpenAiEmbeddings, Operation::Embeddings),
+    // Voyage's, of pictures among texts and of texts in their context.
+    Endpoint::of("voyage", "/multimodalembeddings", &embeddings::OpenAiEmbeddings, Operation::Embeddings),
+    Endpoint::of("voyage", "/contextualizedembeddings", &embeddings::OpenAiEmbeddings, Operation::Embeddings),
     openai("/moderations", &moderation::OpenAiModeration, Operation::Moderation),
     openai("/images/generations", &images::OpenAiImages, Operation::ImageGeneration),
     openai("/images/edits", &images::OpenAiImages, Operation::ImageGeneration),
@@ -101,6 +104,9 @@ pub const MAX_OTHER: usize = 64;
 
 /// Media that are kept of one answer.
 pub const MAX_MEDIA: usize = 128;
+
+/// Length of arguments that are parsed again and again, to see whether they are whole.
+const MAX_PARSED: usize = 16 << 10;
 
 /// Citations, server-side tools and the like that are kept of one answer.
 const MAX_KEPT: usize = 256;
@@ -300,7 +306,9 @@ pub fn arguments(value: &Json<'_>) -> Option<String> {
 /// Reasoning in one of the members that servers keep it in; OpenRouter's list of details is read where there is nothing
 /// else.
 fn reasoning(message: &Json<'_>) -> Option<String> {
-    let told = ["reasoning_content", "reasoning"].iter().find_map(|key| message.get(key).filled());
+    // The last is Copilot's.
+    let names = ["reasoning_content", "reasoning", "reasoning_text"];
+    let told = names.iter().find_map(|key| message.get(key).filled());
     told.map(str::to_owned).or_else(|| {
         let details = message.get("reasoning_details").items().iter();
         let texts: String = details.filter_map(|one| one.get("text").str().or(one.get("summary").str())).collect();
@@ -357,16 +365,16 @@ pub fn read_answer(message: &Json<'_>, whole: bool, choice: &mut ChoiceFacts) ->
     if let Some(text) = message.get("refusal").filled() {
         say(&mut choice.refusal, text);
     }
-    for (position, piece) in message.get("tool_calls").items().iter().enumerate() {
+    // TGI's older streams have one call in place of a list.
+    let calls = message.get("tool_calls");
+    let calls = if calls.is_object() { std::slice::from_ref(calls) } else { calls.items() };
+    for (position, piece) in calls.iter().enumerate() {
         token = true;
         let read = tool_call(piece);
         // Whole calls stand one after another, with or without an id; pieces say which call they continue.
         let index = if whole { Some(position as u64) } else { piece.get("index").count() };
-        // A name where neither index nor id tell begins another call, once the last one has arguments.
-        let unmarked = index.is_none() && read.id.is_none() && read.name.is_some();
-        let known = choice.tool_calls.len();
-        let begun = choice.tool_calls.last().is_some_and(|tool| tool.call.arguments.is_some());
-        let index = if unmarked && begun { Some(known as u64) } else { index };
+        let index =
+            if begins_another(&read, index, &choice.tool_calls) { Some(choice.tool_calls.len() as u64) } else { index };
         if let Some(tool) = choice.tool(index, read.id.as_deref()) {
             merge(&mut tool.call, read);
         }
@@ -382,10 +390,31 @@ pub fn read_answer(message: &Json<'_>, whole: bool, choice: &mut ChoiceFacts) ->
     token
 }
 
-/// Adds a piece of a tool call: id and name come once, arguments in pieces.
+/// True for a piece without an id whose name begins another call, once the one of its index has arguments: where there
+/// is no index, or where all calls have the same one (Gemini).
+fn begins_another(piece: &ToolCall, index: Option<u64>, known: &[ToolFacts]) -> bool {
+    let last = known.iter().rfind(|tool| index.is_none() || tool.index == index);
+    let (Some(last), Some(name), None) = (last, &piece.name, &piece.id) else { return false };
+    let Some(told) = last.call.arguments.as_deref() else { return false };
+    if index.is_none() {
+        return true;
+    }
+    // A few servers repeat the name in each piece: that begins no other call before the arguments are whole.
+    let whole = || told.len() <= MAX_PARSED && told.ends_with('}') && json::parse(told).problem.is_none();
+    let says = piece.arguments.as_ref().is_some_and(|more| !more.is_empty());
+    !told.is_empty() && (last.call.name.as_ref() != Some(name) || says && whole())
+}
+
+/// Adds a piece of a tool call: the id comes once, arguments in pieces. So may the name, before there are arguments; a
+/// few servers repeat it in each piece.
 pub fn merge(call: &mut ToolCall, piece: ToolCall) {
     keep_first(&mut call.id, piece.id);
-    keep_first(&mut call.name, piece.name);
+    match (&mut call.name, piece.name) {
+        (Some(name), Some(more)) if call.arguments.as_ref().is_none_or(String::is_empty) && *name != more => {
+            name.push_str(&more);
+        }
+        (name, told) => keep_first(name, told),
+    }
     if let Some(arguments) = piece.arguments {
         append(&mut call.arguments, &arguments);
     }

@@ -1,6 +1,6 @@
 //! Sound in base64: what requests say, and what answers say in pieces.
 
-use crate::dialect::facts::ResponseFacts;
+use crate::dialect::facts::{ResponseFacts, sum};
 use crate::dialect::media;
 use crate::json::Json;
 use crate::record::Media;
@@ -19,7 +19,7 @@ pub fn add(facts: &mut ResponseFacts, format: Option<&str>, base64: &Json<'_>) {
     let piece = media::inline("audio", mime_type(format).as_deref(), base64);
     match facts.media.iter_mut().find(|media| media.modality == "audio") {
         Some(known) => {
-            known.bytes = known.bytes.zip(piece.bytes).map(|(known, more)| known.saturating_add(more));
+            known.bytes = sum(known.bytes, piece.bytes);
             (known.sha256, known.content) = (None, None);
         }
         None => facts.media.push(piece),

@@ -1,5 +1,5 @@
 //! OpenAI transcription: `POST .../audio/transcriptions` and `.../audio/translations`, a form with a sound file in, its
-//! text out: as JSON, as plain text or subtitles, or as `transcript.text.*` events.
+//! text out: as JSON, as plain text or subtitles, or as `transcript.text.*` events (Mistral: `transcription.*`).
 //!
 //! Source: <https://platform.openai.com/docs/api-reference/audio>.
 
@@ -46,14 +46,15 @@ impl Dialect for OpenAiTranscription {
 
     fn read_event(&self, event: &Event<'_>, request: &RequestFacts, facts: &mut ResponseFacts) {
         match event.body.get("type").str().unwrap_or(event.name) {
-            "transcript.text.delta" => {
-                if let (Some(delta), Some(choice)) = (event.body.get("delta").filled(), facts.choice(0)) {
+            "transcript.text.delta" | "transcription.text.delta" => {
+                let delta = event.body.get("delta").filled().or(event.body.get("text").filled());
+                if let (Some(delta), Some(choice)) = (delta, facts.choice(0)) {
                     append(&mut choice.text, delta);
                     facts.token_at(event.at);
                 }
             }
             // The deltas say its text as well.
-            "transcript.text.segment" => keep_segments([event.body], facts),
+            "transcript.text.segment" | "transcription.segment" => keep_segments([event.body], facts),
             // The whole text, with the usage.
             _ => self.read_response(event.body, request, facts),
         }
@@ -80,7 +81,9 @@ fn sound(body: &Json<'_>) -> Option<Media> {
 
 /// Keeps who said what; segments without a speaker say no more than the text.
 fn keep_segments<'j>(segments: impl IntoIterator<Item = &'j Json<'j>>, facts: &mut ResponseFacts) {
-    let spoken = segments.into_iter().filter(|segment| segment.get("speaker").filled().is_some());
+    // Mistral calls it `speaker_id`.
+    let names = ["speaker", "speaker_id"];
+    let spoken = segments.into_iter().filter(|segment| names.iter().any(|name| segment.get(name).filled().is_some()));
     openai::keep_list(facts, "segments", spoken.map(items::lean));
 }
 

@@ -1,6 +1,6 @@
 //! Token counts: one shape, and what each provider makes of it.
 
-use crate::dialect::facts::ResponseFacts;
+use crate::dialect::facts::{ResponseFacts, sum};
 use crate::dialect::openai::keep_extra;
 use crate::json::Json;
 use crate::record::Usage;
@@ -41,10 +41,12 @@ pub fn read_usage(usage: &Json<'_>, facts: &mut ResponseFacts) {
     facts.usage = Usage {
         input,
         output,
-        total: reported_total.or_else(|| input?.checked_add(output?)),
+        total: reported_total.or_else(|| sum(input, output)),
         cache_read: detail(&prompt_details, &["cached_tokens"])
-            .or_else(|| first(&["prompt_cache_hit_tokens", "cached_tokens"])),
-        cache_write: detail(&prompt_details, &["cache_write_tokens", "cache_creation_tokens"]),
+            // DeepSeek and Moonshot; Claude's own name at Databricks and behind LiteLLM.
+            .or_else(|| first(&["prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"])),
+        cache_write: detail(&prompt_details, &["cache_write_tokens", "cache_creation_tokens"])
+            .or_else(|| first(&["cache_creation_input_tokens"])),
         reasoning,
     };
 }

@@ -4,7 +4,7 @@
 //! where the request asked for them; the counts are in headers, too. Text of special tokens is no text.
 
 use crate::capture::KeptHeaders;
-use crate::dialect::facts::{RequestFacts, ResponseFacts, append};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, append, sum};
 use crate::dialect::{Dialect, Event, openai, params};
 use crate::json::Json;
 
@@ -58,7 +58,7 @@ impl Dialect for TgiGenerate {
         let usage = &mut facts.usage;
         usage.input = usage.input.or_else(|| headers.count("x-prompt-tokens"));
         usage.output = usage.output.or_else(|| headers.count("x-generated-tokens"));
-        usage.total = usage.total.or_else(|| usage.input?.checked_add(usage.output?));
+        usage.total = usage.total.or_else(|| sum(usage.input, usage.output));
     }
 }
 
@@ -78,7 +78,7 @@ fn read_generated(body: &Json<'_>, index: usize, facts: &mut ResponseFacts) {
     // The prompt's tokens are listed where the request asks for them; streams tell their number.
     let prefill = details.get("prefill").count_items().filter(|count| *count > 0).map(|count| count as u64);
     usage.input = details.get("input_length").count().or(prefill).or(usage.input);
-    usage.total = usage.input.zip(usage.output).map(|(input, output)| input.saturating_add(output));
+    usage.total = sum(usage.input, usage.output);
     facts.keep_extra("seed", details.get("seed").to_value());
     for (position, other) in details.get("best_of_sequences").items().iter().enumerate() {
         read_sequence(other, other, index + position + 1, facts);

@@ -4,7 +4,7 @@
 //! Streams are server-sent events, each with all the text so far.
 //! Source: <https://docs.sglang.io/basic_usage/native_api.html>.
 
-use crate::dialect::facts::{RequestFacts, ResponseFacts, keep_first};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, keep_first, sum};
 use crate::dialect::{Dialect, Event, openai, params};
 use crate::json::Json;
 use crate::record::Usage;
@@ -83,7 +83,7 @@ fn read(body: &Json<'_>, position: usize, facts: &mut ResponseFacts) -> bool {
         facts.usage = Usage {
             input,
             output,
-            total: input.zip(output).map(|(input, output)| input.saturating_add(output)),
+            total: sum(input, output),
             cache_read: count("cached_tokens"),
             reasoning: count("reasoning_tokens"),
             cache_write: None,
@@ -94,7 +94,6 @@ fn read(body: &Json<'_>, position: usize, facts: &mut ResponseFacts) -> bool {
 }
 
 fn add(one: &Usage, other: &Usage, prompts: bool) -> Usage {
-    let sum = |one: Option<u64>, other: Option<u64>| one.zip(other).map(|(one, other)| one.saturating_add(other));
     let of_prompt = |one, other| if prompts { sum(one, other) } else { one };
     let (input, output) = (of_prompt(one.input, other.input), sum(one.output, other.output));
     Usage {
