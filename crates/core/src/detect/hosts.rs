@@ -4,6 +4,9 @@ use std::sync::LazyLock;
 
 use crate::capture::Headers;
 
+/// Azure where it serves other models than OpenAI's, as OpenTelemetry tells them apart.
+pub(crate) const AZURE_INFERENCE: &str = "azure-inference";
+
 /// Hosts of known providers: exact names, or suffixes that begin with a dot or a hyphen. Proxies that pass calls on to
 /// whom the path names, such as Cloudflare's AI gateway, are not among them: what answers tells.
 const HOSTS: [(&str, &str); 116] = [
@@ -14,10 +17,10 @@ const HOSTS: [(&str, &str); 116] = [
     (".openai.azure.us", "azure"),
     (".cognitiveservices.azure.com", "azure"),
     (".services.ai.azure.com", "azure"),
-    (".models.ai.azure.com", "azure"),
+    (".models.ai.azure.com", AZURE_INFERENCE),
     (".inference.ml.azure.com", "azure"),
     ("models.inference.ai.azure.com", "github"),
-    (".inference.ai.azure.com", "azure"),
+    (".inference.ai.azure.com", AZURE_INFERENCE),
     ("models.github.ai", "github"),
     (".githubcopilot.com", "copilot"),
     ("copilot-proxy.githubusercontent.com", "copilot"),

@@ -134,7 +134,11 @@ pub fn detect(settings: &Settings, head: &RequestHead<'_>) -> Option<Detection> 
         return Some(by_rule(position, rule, found));
     }
     let (path, candidates) = found?;
-    let known = host.provider();
+    let known = match host.provider() {
+        // `/models/chat/completions` beside `/openai/...`.
+        Some("azure") if path.contains("/models/") => Some(hosts::AZURE_INFERENCE),
+        known => known,
+    };
     let deployed = [path, head.path].into_iter().any(|path| path.contains("/openai/deployments/"));
     let versioned = path.split('/').any(|segment| matches!(segment, "v1" | "v2" | "v1beta" | "deployments"));
     let anybodys = candidates.iter().flatten().all(|endpoint| endpoint.anybodys);
@@ -154,6 +158,9 @@ type Candidates = [Option<&'static Endpoint>; MAX_CANDIDATES];
 /// The endpoints with the longest matching end. `host` tells the provider where an endpoint asks for it.
 fn by_path(path: &str, host: &Host<'_>) -> Candidates {
     let path = path.strip_suffix('/').unwrap_or(path);
+    // Some clients write the colon of `models/m:generateContent` so.
+    let decoded = path.contains("%3").then(|| path.replace("%3A", ":").replace("%3a", ":"));
+    let path = decoded.as_deref().unwrap_or(path);
     let mut found = [None; MAX_CANDIDATES];
     let (mut longest, mut count) = (0, 0);
     for endpoint in dialect::endpoints_for(path) {

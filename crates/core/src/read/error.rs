@@ -9,31 +9,35 @@ pub fn read(body: &Json<'_>, failed: bool) -> Option<CallError> {
     // Gemini wraps its errors in an array.
     let body = body.items().first().unwrap_or(body);
     let error = body.get("error");
-    match error {
-        Json::Object(members) if !members.is_empty() => {
-            return Some(CallError {
-                kind: kind(error).or_else(|| kind(body)),
-                message: error.get("message").filled().map(str::to_owned),
-            });
+    if error.members().is_empty() {
+        // In a list, or as it is: `{"error": "..."}`.
+        if let Some(message) = words(error) {
+            return Some(CallError { kind: kind(body), message: Some(message) });
         }
-        Json::String(message) | Json::CutString(message) if !message.is_empty() => {
-            return Some(CallError { kind: kind(body), message: Some(message.to_string()) });
-        }
-        _ => {}
+    } else {
+        return Some(CallError { kind: kind(error).or_else(|| kind(body)), message: message(error) });
     }
     // Older vLLM: {"object": "error", "message": ..., "type": ...}.
     if !failed && body.get("object").str() != Some("error") {
         return None;
     }
-    let detail = body.get("detail");
-    // AWS: some services write it with a capital.
-    let message = body.get("message").filled().or_else(|| body.get("Message").filled());
-    let message = message.map(str::to_owned).or_else(|| {
-        // FastAPI: {"detail": "..."} or {"detail": [{"msg": ..., "type": ...}]}.
-        detail.filled().or_else(|| detail.items().first()?.get("msg").filled()).map(str::to_owned)
-    });
-    let kind = kind(body);
+    let (kind, message) = (kind(body), message(body));
     (message.is_some() || kind.is_some()).then_some(CallError { kind, message })
+}
+
+/// The message of an error: AWS writes it with a capital in some services; FastAPI's stands under `detail`, in a list
+/// where a validation failed; Mistral puts the one into the other.
+fn message(error: &Json<'_>) -> Option<String> {
+    ["message", "Message", "detail"].into_iter().find_map(|key| words(error.get(key)))
+}
+
+/// Words: a text, the first of a list, or what an object has for them.
+fn words(value: &Json<'_>) -> Option<String> {
+    let first = value.items().first().unwrap_or(value);
+    let inner = || ["msg", "message", "detail", "error"].into_iter().map(|key| first.get(key));
+    let deeper = |value: &Json<'_>| value.items().first().unwrap_or(value).get("msg").filled().map(str::to_owned);
+    let said = first.filled().or_else(|| inner().find_map(Json::filled)).map(str::to_owned);
+    said.or_else(|| inner().find_map(deeper))
 }
 
 /// Characters kept of an error in plain words.
@@ -53,10 +57,11 @@ pub fn plain(text: &str, parsed: &Parsed<'_>) -> Option<CallError> {
     (!text.is_empty() && !text.starts_with('<')).then_some(CallError { kind: None, message: Some(message) })
 }
 
-/// `type`, else Google's `status`, else a `code` that is a word, else AWS' `__type`, which may have a namespace.
+/// `type`, else Google's `status`, else a `code` that is a word (Databricks: `error_code`), else AWS' `__type`, which may
+/// have a namespace.
 fn kind(value: &Json<'_>) -> Option<String> {
     let aws = || Some(value.get("__type").str()?.rsplit('#').next()?.to_owned());
-    [value.get("type"), value.get("status"), value.get("code")].into_iter().find_map(Json::word).or_else(aws)
+    ["type", "status", "code", "error_code"].into_iter().find_map(|key| value.get(key).word()).or_else(aws)
 }
 
 #[cfg(test)]
@@ -79,6 +84,12 @@ mod tests {
         assert_eq!(told(vllm, false), both("BadRequestError", "too long"));
         let fastapi = r#"{"detail":[{"msg":"field required","type":"missing"}]}"#;
         assert_eq!(told(fastapi, true), Some((None, Some("field required".into()))));
+        assert_eq!(told(r#"{"error":["Input is too long"]}"#, true), Some((None, Some("Input is too long".into()))));
+        let mistral = r#"{"object":"error","message":{"detail":[{"type":"missing","msg":"Field required"}]},"type":"invalid_request_error"}"#;
+        assert_eq!(told(mistral, true), both("invalid_request_error", "Field required"));
+        assert_eq!(told(r#"{"detail":{"error":"not here"}}"#, true), Some((None, Some("not here".into()))));
+        let databricks = r#"{"error_code":"BAD_REQUEST","message":"no such endpoint"}"#;
+        assert_eq!(told(databricks, true), both("BAD_REQUEST", "no such endpoint"));
         let google = r#"[{"error":{"code":400,"message":"bad","status":"INVALID_ARGUMENT"}}]"#;
         assert_eq!(told(google, true), both("INVALID_ARGUMENT", "bad"));
     }

@@ -23,6 +23,16 @@ pub fn boundary(content_type: Option<&str>) -> Option<&str> {
     parts.find_map(|part| parameter(part, "boundary")).filter(|boundary| !boundary.is_empty())
 }
 
+/// The boundary of a body that begins like a form, for requests whose headers do not say what they carry.
+pub fn boundary_of(body: &[u8]) -> Option<&str> {
+    let line = body.strip_prefix(b"--")?;
+    let end = memchr::memchr(b'\n', line)?;
+    let (boundary, rest) = line.split_at(end);
+    let is_field =
+        rest.trim_ascii_start().get(..20).is_some_and(|start| start.eq_ignore_ascii_case(b"content-disposition:"));
+    std::str::from_utf8(boundary).ok().map(str::trim).filter(|boundary| is_field && !boundary.is_empty())
+}
+
 /// Reads a form.
 pub fn parse<'a>(body: &'a [u8], boundary: &str) -> Parsed<'a> {
     let delimiter = format!("--{boundary}");
@@ -156,6 +166,14 @@ mod tests {
         let parsed = parse(cut, "xyz");
         assert_eq!(parsed.value.get("model"), &Json::CutString("whi".into()));
         assert_eq!(parsed.problem, Some(Problem::Truncated));
+    }
+
+    #[test]
+    fn a_form_shows_itself() {
+        let start = FORM.iter().position(|byte| *byte == b'-').unwrap_or(0);
+        assert_eq!(boundary_of(&FORM[start..]), Some("xyz"));
+        assert_eq!(boundary_of(b"--xyz\r\nhello"), None);
+        assert_eq!(boundary_of(b"{}"), None);
     }
 
     #[test]

@@ -100,7 +100,10 @@ fn read_request(
     let limit = exchange.settings.limits.max_inflated_size;
     let encoding = exchange.request_headers.get("content-encoding");
     let body = decode::Decoded::new(&exchange.request_body, encoding, limit, "request", issues);
-    let form = form::boundary(exchange.request_headers.get("content-type"));
+    let form = match exchange.request_headers.get("content-type") {
+        None => form::boundary_of(body.head_bytes()),
+        told => form::boundary(told),
+    };
     let text = json::text(if form.is_some() { b"" } else { body.head_bytes() });
     let parsed = match form {
         Some(boundary) => form::parse(body.head_bytes(), boundary),

@@ -74,7 +74,9 @@ fn framing(
     if is_sse || (!is_json && media_type == "text/event-stream") {
         return Some(Box::new(Sse::default()));
     }
-    let asked = dialect.streams_json() && request.request.stream && !failed;
+    // A stream that fails is an object by itself, but for Gemini's: an array, as the stream would be.
+    let streams = !failed || start.first() == Some(&b'[');
+    let asked = dialect.streams_json() && request.request.stream && streams;
     (is_json && (asked || JSON_VALUES.contains(&media_type))).then(|| Box::new(JsonStream::default()) as _)
 }
 

@@ -9,12 +9,8 @@ use crate::exporter::some;
 
 /// `gen_ai.provider.name`; a provider that the convention does not know keeps its own name.
 pub(super) fn provider(record: &CallRecord) -> &str {
-    let address = record.server.address.as_deref().unwrap_or_default();
     match record.provider.as_str() {
-        "azure" if address.ends_with(".models.ai.azure.com") => "azure.ai.inference",
-        "azure" if address.ends_with(".services.ai.azure.com") && record.name.contains("/models/") => {
-            "azure.ai.inference"
-        }
+        "azure-inference" => "azure.ai.inference",
         "azure" => "azure.ai.openai",
         "bedrock" => "aws.bedrock",
         "gemini" => "gcp.gemini",
@@ -30,7 +26,7 @@ pub(super) fn provider(record: &CallRecord) -> &str {
 pub(super) fn system(record: &CallRecord) -> &str {
     match record.provider.as_str() {
         "anthropic" => "Anthropic",
-        "azure" => "Azure",
+        "azure" | "azure-inference" => "Azure",
         "bedrock" => "AWS",
         "cohere" => "Cohere",
         "gemini" | "vertex" => "Google",
@@ -122,6 +118,7 @@ mod tests {
         for (ours, genai, openllmetry) in [
             ("openai", "openai", "openai"),
             ("azure", "azure.ai.openai", "Azure"),
+            ("azure-inference", "azure.ai.inference", "Azure"),
             ("bedrock", "aws.bedrock", "AWS"),
             ("gemini", "gcp.gemini", "Google"),
             ("vertex", "gcp.vertex_ai", "Google"),
@@ -134,10 +131,6 @@ mod tests {
             let record = record(ours, "openai_chat", "chat");
             assert_eq!((provider(&record), system(&record)), (genai, openllmetry), "{ours}");
         }
-        let mut inference = record("azure", "openai_chat", "chat");
-        inference.server.address = Some("me.services.ai.azure.com".into());
-        inference.name = "/models/chat/completions".into();
-        assert_eq!(provider(&inference), "azure.ai.inference");
     }
 
     #[test]
