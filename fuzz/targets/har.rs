@@ -4,7 +4,7 @@
 
 #[path = "../../crates/core/tests/fuzz_targets/mod.rs"]
 mod fuzz_targets;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../../crates/gateway/src/har/mod.rs"]
 mod har;
 
