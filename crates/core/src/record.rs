@@ -228,6 +228,36 @@ pub struct Params {
     pub other: Map<String, Value>,
 }
 
+impl Params {
+    /// Moves members of [`Self::other`] that bear the name of a parameter of our own to that parameter, where it is not
+    /// known and the value fits. In JSON both stand side by side: a name must not come twice.
+    pub(crate) fn settle(&mut self) {
+        let other = &mut self.other;
+        let numbers = [
+            ("temperature", &mut self.temperature),
+            ("top_p", &mut self.top_p),
+            ("frequency_penalty", &mut self.frequency_penalty),
+            ("presence_penalty", &mut self.presence_penalty),
+        ];
+        for (name, known) in numbers {
+            let value = other.shift_remove(name);
+            *known = known.or(value.and_then(|value| value.as_f64()));
+        }
+        for (name, known) in [("max_tokens", &mut self.max_tokens), ("seed", &mut self.seed), ("n", &mut self.n)] {
+            let value = other.shift_remove(name);
+            *known = known.or(value.and_then(|value| value.as_i64()));
+        }
+        let stop = match other.shift_remove("stop") {
+            Some(Value::String(text)) => Some(vec![text]),
+            Some(Value::Array(items)) => {
+                Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>())
+            }
+            _ => None,
+        };
+        self.stop = self.stop.take().or(stop.filter(|stop| !stop.is_empty()));
+    }
+}
+
 /// One message of a conversation, the same for every dialect.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Message {

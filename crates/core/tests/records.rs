@@ -605,3 +605,16 @@ fn a_record_survives_its_json() {
         assert_eq!(serde_json::from_str::<CallRecord>(&text).unwrap(), record);
     }
 }
+
+#[test]
+fn no_parameter_comes_twice() {
+    // Not by its own API's name, so it is none of the dialect's parameters.
+    let request =
+        r#"{"model":"claude-2.1","prompt":"Hi","max_tokens_to_sample":5,"stop":"\n\nHuman:","n":"","seed":7}"#;
+    let record =
+        Exchange::new("/v1/complete", request, r#"{"completion":"Hello","stop_reason":"stop_sequence"}"#).record();
+    assert_eq!(record.request.params.stop.as_deref(), Some(["\n\nHuman:".to_owned()].as_slice()));
+    assert_eq!((record.request.params.n, record.request.params.seed), (None, Some(7)));
+    let stored = serde_json::to_string(&record).unwrap();
+    assert_eq!(serde_json::from_str::<CallRecord>(&stored).unwrap(), record);
+}

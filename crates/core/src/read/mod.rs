@@ -117,6 +117,7 @@ fn read_request(
         // Where several formats share a path, the model's name may tell which it is.
         facts.request.model.clone_from(&exchange.detection.model);
         endpoint.dialect.read_request(&parsed.value, facts);
+        facts.request.params.settle();
     }
     facts.request.stream |= endpoint.stream;
     if facts.request.model.is_none() {
