@@ -8,7 +8,7 @@
 use super::{read_errors, segment_after};
 use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first, sum};
 use crate::dialect::openai::chat::OpenAiChat;
-use crate::dialect::{Dialect, Event, openai, params};
+use crate::dialect::{Dialect, Event, openai, params, rerank};
 use crate::json::Json;
 
 /// The deployment in the path names the model where the body has none.
@@ -117,7 +117,11 @@ impl Dialect for Vectors {
         facts.request.messages = openai::read_texts(body.get("query"));
         for input in body.get("inputs").items() {
             let text = if input.is_object() { input.get("text") } else { input };
-            facts.request.messages.append(&mut openai::read_texts(text));
+            let mut messages = openai::read_texts(text);
+            if self.name == Self::RERANK.name {
+                messages.iter_mut().for_each(|message| message.role = "document".to_owned());
+            }
+            facts.request.messages.append(&mut messages);
         }
         params::read(body, &["model_id", "query", "inputs", "parameters"], &mut facts.request.params);
         params::read(body.get("parameters"), &[], &mut facts.request.params);
@@ -132,6 +136,8 @@ impl Dialect for Vectors {
         if let Some(dims) = vector.and_then(Json::count_items) {
             facts.embedding_dims = Some(dims as u64);
             facts.embedding_count = results.count_items().map(|count| count as u64);
+        } else {
+            rerank::keep_results(results, facts);
         }
     }
 }

@@ -49,10 +49,7 @@ impl Dialect for Rerank {
         keep_first(&mut facts.id, body.get("id").id());
         keep_first(&mut facts.model, body.get("model").id());
         let list = [body.get("results"), body.get("data")].into_iter().find(|list| list.count_items().is_some());
-        let results: Vec<Value> = list.unwrap_or(body).items().iter().filter_map(result).take(MAX_RESULTS).collect();
-        if !results.is_empty() {
-            facts.keep_extra("results", Value::Array(results));
-        }
+        keep_results(list.unwrap_or(body), facts);
         let meta = body.get("meta");
         cohere::read_meta(meta, facts);
         openai::read_usage(body.get("usage"), facts);
@@ -63,6 +60,14 @@ impl Dialect for Rerank {
         }
         // The format is many's, but not OpenAI's.
         facts.provider.get_or_insert("custom_provider");
+    }
+}
+
+/// Keeps the scores of a list of results.
+pub fn keep_results(list: &Json<'_>, facts: &mut ResponseFacts) {
+    let results: Vec<Value> = list.items().iter().filter_map(result).take(MAX_RESULTS).collect();
+    if !results.is_empty() {
+        facts.keep_extra("results", Value::Array(results));
     }
 }
 
