@@ -190,7 +190,10 @@ impl Capture {
         exchange.status = Some(status);
         exchange.response_at = Some(at);
         exchange.response_headers = KeptHeaders::of_response(headers);
-        exchange.provider_hint = detect::provider_by_headers(headers);
+        // Where rule or host told, nothing in the response overrides that.
+        if exchange.detection.provider.is_none() {
+            exchange.provider_hint = detect::provider_by_headers(headers);
+        }
         exchange.head_bytes += exchange.response_headers.weight();
     }
 

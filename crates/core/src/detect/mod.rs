@@ -28,8 +28,6 @@ const MAX_CANDIDATES: usize = 4;
 pub struct Detection {
     /// Who serves the model, where a rule or the upstream's host tell.
     pub provider: Option<String>,
-    /// True when a configured rule named the provider: nothing in the response overrides that.
-    pub pinned: bool,
     /// The model, where the path names it.
     pub model: Option<String>,
     /// What the path may stand for, in the order in which the body is asked.
@@ -144,7 +142,6 @@ pub fn detect(settings: &Settings, head: &RequestHead<'_>) -> Option<Detection> 
     let anybodys = candidates.iter().flatten().all(|endpoint| endpoint.anybodys);
     Some(Detection {
         provider: known.or(deployed.then_some("azure")).map(str::to_owned),
-        pinned: false,
         model: model(&candidates, path).or_else(|| model(&candidates, head.path)),
         candidates,
         certain: !anybodys && (versioned || known.is_some()),
@@ -218,7 +215,6 @@ fn by_rule(position: usize, rule: &ProviderRule, found: Option<(&str, Candidates
     }
     Detection {
         provider: Some(rule.name.clone()),
-        pinned: true,
         model: model(&candidates, path),
         candidates,
         certain: true,

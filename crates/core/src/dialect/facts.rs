@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::openai::MAX_MEDIA;
 use crate::capture::KeptHeaders;
+use crate::json::Json;
 use crate::record::{CallError, Choice, Media, Operation, Request, Response, ToolCall, Usage};
 use crate::time::At;
 
+/// Media that are kept of one answer.
+const MAX_MEDIA: usize = 128;
 /// Choices of one answer that are kept; `n` is small in practice, and hostile indices must not allocate.
 const MAX_CHOICES: usize = 128;
 /// Tool calls of one choice that are kept.
@@ -122,10 +124,9 @@ impl ResponseFacts {
     }
 
     /// Keeps media that were generated, up to a bound.
-    pub fn keep_media(&mut self, media: Media) {
-        if self.media.len() < MAX_MEDIA {
-            self.media.push(media);
-        }
+    pub fn keep_media(&mut self, media: impl IntoIterator<Item = Media>) {
+        let room = MAX_MEDIA.saturating_sub(self.media.len());
+        self.media.extend(media.into_iter().take(room));
     }
 
     /// Keeps something under a name of its own.
@@ -201,6 +202,11 @@ impl ChoiceFacts {
 /// The sum of two counts, where both are known.
 pub fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     one.zip(other).map(|(one, other)| one.saturating_add(other))
+}
+
+/// A choice's own index, else its position.
+pub fn index(choice: &Json<'_>, position: usize) -> usize {
+    choice.get("index").count().and_then(|index| usize::try_from(index).ok()).unwrap_or(position)
 }
 
 /// Appends to a text that may not have begun.

@@ -4,7 +4,7 @@
 //! Source: <https://docs.cohere.com/v1/reference/generate>.
 
 use super::chat_v1::read_end;
-use crate::dialect::facts::{RequestFacts, ResponseFacts, append};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, append, index};
 use crate::dialect::{Dialect, Event, cohere, openai};
 use crate::json::Json;
 use crate::record::CallError;
@@ -52,7 +52,7 @@ impl Dialect for CohereGenerate {
             let message = body.get("err").filled().map(str::to_owned);
             facts.error.get_or_insert(CallError { kind: None, message });
         }
-        let index = body.get("index").count().and_then(|index| usize::try_from(index).ok()).unwrap_or(0);
+        let index = index(body, 0);
         if let (Some(text), Some(choice)) = (body.get("text").filled(), facts.choice(index)) {
             append(&mut choice.text, text);
             facts.token_at(event.at);

@@ -9,7 +9,7 @@
 use serde_json::Value;
 
 use super::{arguments, content, either, read_config, read_model, usage};
-use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, append, index, keep_first};
 use crate::dialect::{ChoiceFacts, Dialect, Event, openai};
 use crate::json::Json;
 
@@ -105,12 +105,12 @@ fn read(body: &Json<'_>, facts: &mut ResponseFacts) -> bool {
     openai::keep_extra(facts, "promptFeedback", body.get("promptFeedback"));
     let mut token = false;
     for (position, candidate) in body.get("candidates").items().iter().enumerate() {
-        let index = candidate.get("index").count().and_then(|index| usize::try_from(index).ok()).unwrap_or(position);
+        let index = index(candidate, position);
         for part in candidate.get("content").get("parts").items() {
             if let Some(media) = content::read_media(part) {
                 // Drafts of pictures are thoughts.
                 if !content::is_thought(part) {
-                    facts.keep_media(media);
+                    facts.keep_media([media]);
                 }
                 token = true;
             } else if let Some(choice) = facts.choice(index) {

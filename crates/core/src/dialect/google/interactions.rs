@@ -169,7 +169,7 @@ fn read_output(output: &Json<'_>, index: Option<u64>, facts: &mut ResponseFacts)
         return contents.fold(false, |token, content| read_output(content, index, facts) | token);
     }
     if let Some(media) = read_media(output) {
-        facts.keep_media(media);
+        facts.keep_media([media]);
         return true;
     }
     let Some(choice) = facts.choice(0) else { return false };

@@ -78,7 +78,7 @@ impl Dialect for VertexPredict {
         }
         for (index, prediction) in predictions.iter().enumerate().filter(|_| !embeds) {
             if prediction.get("bytesBase64Encoded").filled().is_some() {
-                facts.keep_media(read_image(prediction));
+                facts.keep_media([read_image(prediction)]);
             } else if let Some(text) = prediction.str().or_else(|| prediction.get("content").str())
                 && let Some(choice) = facts.choice(index)
             {

@@ -4,7 +4,7 @@
 //! `stream_summary` (a completion's end) or `completion_summary` (the counts).
 //! Source: <https://docs.aleph-alpha.com/api/complete/>.
 
-use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first, sum};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, append, index, keep_first, sum};
 use crate::dialect::{Dialect, Event, media, openai, params};
 use crate::json::Json;
 use crate::record::{Content, Message, Part};
@@ -70,7 +70,7 @@ fn read(body: &Json<'_>, facts: &mut ResponseFacts) -> bool {
     // An event is a completion itself.
     let completions = if completions.is_empty() { std::slice::from_ref(body) } else { completions };
     for (position, completion) in completions.iter().enumerate() {
-        let index = completion.get("index").count().and_then(|index| usize::try_from(index).ok()).unwrap_or(position);
+        let index = index(completion, position);
         let (text, reason) = (completion.get("completion").str(), completion.get("finish_reason").word());
         if text.is_none() && reason.is_none() {
             continue;

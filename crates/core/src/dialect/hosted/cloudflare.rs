@@ -64,7 +64,7 @@ impl Dialect for WorkersAi {
         // Pictures come as base64.
         if result.get("image").str().is_some() {
             facts.operation = Some(Operation::ImageGeneration);
-            facts.media.push(media::inline("image", None, result.get("image")));
+            facts.keep_media([media::inline("image", None, result.get("image"))]);
         }
     }
 

@@ -4,7 +4,7 @@
 //! stream have all the text so far, or, with `incremental_output`, a piece of it.
 //! Source: <https://help.aliyun.com/en/model-studio/qwen-api-via-dashscope>.
 
-use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, append, index, keep_first};
 use crate::dialect::{Dialect, Event, media, openai, params};
 use crate::json::Json;
 use crate::record::{Content, Message, Operation, Part};
@@ -71,7 +71,7 @@ fn read(body: &Json<'_>, pieces: bool, facts: &mut ResponseFacts) -> bool {
         choice.finish_reason = finish_reason(output).or(choice.finish_reason.take());
     }
     for (position, item) in output.get("choices").items().iter().enumerate() {
-        let Some(choice) = facts.choice(openai::chat::index(item, position)) else { continue };
+        let Some(choice) = facts.choice(index(item, position)) else { continue };
         let message = item.get("message");
         match message.get("content") {
             Json::Array(parts) if parts.is_empty() => {}

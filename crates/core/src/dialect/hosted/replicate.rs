@@ -55,10 +55,10 @@ impl Dialect for Predictions {
         for piece in pieces {
             let Some(text) = piece.str() else { continue };
             if text.starts_with("data:") {
-                facts.media.push(data_address(piece));
+                facts.keep_media([data_address(piece)]);
             } else if text.starts_with("https://") && !text.contains(char::is_whitespace) {
                 let kind = text.rsplit('.').next().and_then(modality).unwrap_or("file");
-                facts.media.push(media::address(kind, piece));
+                facts.keep_media([media::address(kind, piece)]);
             } else if let Some(choice) = facts.choice(0) {
                 append(&mut choice.text, text);
             }

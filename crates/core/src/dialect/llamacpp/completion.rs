@@ -2,7 +2,7 @@
 //!
 //! Streams are server-sent events with a piece of `content` each; the last one has `stop: true` and the counts.
 
-use crate::dialect::facts::{RequestFacts, ResponseFacts, append, keep_first, sum};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, append, index, keep_first, sum};
 use crate::dialect::{Dialect, Event, openai, params};
 use crate::json::Json;
 use crate::record::Usage;
@@ -63,7 +63,7 @@ impl Dialect for LlamaCppCompletion {
 
 /// Whole answers and chunks have the same shape. True when it carried a generated token.
 fn read(body: &Json<'_>, position: usize, facts: &mut ResponseFacts) -> bool {
-    let index = body.get("index").count().and_then(|index| usize::try_from(index).ok()).unwrap_or(position);
+    let index = index(body, position);
     let settings = body.get("generation_settings");
     keep_first(&mut facts.model, body.get("model").id().or_else(|| settings.get("model").id()));
     let ended = body.get("stop").bool() == Some(true);

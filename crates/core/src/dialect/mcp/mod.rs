@@ -107,9 +107,9 @@ fn read_content(part: &Json<'_>, facts: &mut ResponseFacts) {
     match kind {
         "image" | "audio" => {
             let mime_type = part.get("mimeType").word();
-            facts.media.push(media::inline(kind, mime_type.as_deref(), part.get("data")));
+            facts.keep_media([media::inline(kind, mime_type.as_deref(), part.get("data"))]);
         }
-        "resource_link" => facts.media.push(media::address("file", part.get("uri"))),
+        "resource_link" => facts.keep_media([media::address("file", part.get("uri"))]),
         _ => {
             // A resource that is text stands inside.
             let text = part.get("text").str().or_else(|| part.get("resource").get("text").str());

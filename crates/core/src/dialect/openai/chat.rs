@@ -1,6 +1,6 @@
 //! OpenAI chat completions: `POST .../chat/completions`, and everything that speaks it.
 
-use crate::dialect::facts::{ChoiceFacts, RequestFacts, ResponseFacts, append};
+use crate::dialect::facts::{ChoiceFacts, RequestFacts, ResponseFacts, append, index};
 use crate::dialect::openai::{items, sound};
 use crate::dialect::{Dialect, Event, media, openai};
 use crate::json::Json;
@@ -81,17 +81,12 @@ fn read_beside(message: &Json<'_>, request: &RequestFacts, facts: &mut ResponseF
     }
     let images = message.get("images").items();
     let image = |image: &Json<'_>| media::address("image", image.get("image_url").get("url"));
-    facts.media.extend(images.iter().take(openai::MAX_MEDIA.saturating_sub(facts.media.len())).map(image));
+    facts.keep_media(images.iter().map(image));
     openai::keep_list(facts, "annotations", message.get("annotations").items().iter().map(items::lean));
     openai::keep_list(facts, "executed_tools", message.get("executed_tools").items().iter().map(items::lean));
     // Azure's answers from your own data.
     openai::keep_extra(facts, "context", message.get("context"));
     audio.filled().is_some() || !images.is_empty()
-}
-
-/// The choice's own index, else its position.
-pub fn index(choice: &Json<'_>, position: usize) -> usize {
-    choice.get("index").count().and_then(|index| usize::try_from(index).ok()).unwrap_or(position)
 }
 
 /// The index of a choice of a whole answer: some servers give each the index 0, then their positions tell them apart.

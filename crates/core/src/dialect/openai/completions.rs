@@ -1,6 +1,6 @@
 //! OpenAI completions: `POST .../completions`, prompts in, continuations out; vLLM, llama.cpp and others serve it too.
 
-use crate::dialect::facts::{RequestFacts, ResponseFacts, append};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, append, index};
 use crate::dialect::openai::chat;
 use crate::dialect::{Dialect, Event, openai};
 use crate::json::Json;
@@ -40,7 +40,7 @@ fn read(body: &Json<'_>, whole: bool, facts: &mut ResponseFacts) -> bool {
     let mut token = false;
     openai::read_envelope(body, facts);
     for (position, choice) in body.get("choices").items().iter().enumerate() {
-        let index = if whole { chat::whole_index(choice, position, facts) } else { chat::index(choice, position) };
+        let index = if whole { chat::whole_index(choice, position, facts) } else { index(choice, position) };
         if let Some(kept) = facts.choice(index) {
             if let Some(text) = choice.get("text").str() {
                 token |= !text.is_empty();

@@ -54,8 +54,7 @@ impl Dialect for OpenAiImages {
         }
         let format = body.get("output_format").str().map(str::to_owned).or_else(|| asked_format(request));
         let images = body.get("data").items();
-        let room = openai::MAX_MEDIA.saturating_sub(facts.media.len());
-        facts.media.extend(images.iter().take(room).map(|image| generated(image, format.as_deref())));
+        facts.keep_media(images.iter().map(|image| generated(image, format.as_deref())));
         let revised = images.iter().filter_map(|image| image.get("revised_prompt").filled());
         openai::keep_list(facts, "revised_prompts", revised.map(Value::from));
         if let Some(first) = images.first() {
@@ -71,9 +70,7 @@ impl Dialect for OpenAiImages {
         } else if kind.ends_with(".completed") {
             facts.token_at(event.at);
             self.read_response(body, request, facts);
-            if facts.media.len() < openai::MAX_MEDIA {
-                facts.media.push(generated(body, body.get("output_format").str()));
-            }
+            facts.keep_media([generated(body, body.get("output_format").str())]);
         } else {
             self.read_response(body, request, facts);
         }

@@ -102,9 +102,6 @@ pub const TOKEN_IDS: &str = "token_ids";
 /// Other parameters kept of one request.
 pub const MAX_OTHER: usize = 64;
 
-/// Media that are kept of one answer.
-pub const MAX_MEDIA: usize = 128;
-
 /// Length of arguments that are parsed again and again, to see whether they are whole.
 const MAX_PARSED: usize = 16 << 10;
 

@@ -196,9 +196,7 @@ fn read_beside(item: &Json<'_>, facts: &mut ResponseFacts) {
                 }
                 let format = item.get("output_format").filled().map(|format| format!("image/{format}"));
                 let told = format.as_deref().or_else(|| images::signature(picture.str().unwrap_or_default()));
-                if facts.media.len() < openai::MAX_MEDIA {
-                    facts.media.push(media::inline("image", told, picture));
-                }
+                facts.keep_media([media::inline("image", told, picture)]);
             }
             openai::keep_list(facts, "output_items", [kept]);
         }

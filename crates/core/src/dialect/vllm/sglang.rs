@@ -4,7 +4,7 @@
 //! Streams are server-sent events, each with all the text so far.
 //! Source: <https://docs.sglang.io/basic_usage/native_api.html>.
 
-use crate::dialect::facts::{RequestFacts, ResponseFacts, keep_first, sum};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, index, keep_first, sum};
 use crate::dialect::{Dialect, Event, openai, params};
 use crate::json::Json;
 use crate::record::Usage;
@@ -66,7 +66,7 @@ impl Dialect for SglangGenerate {
 
 /// Reads one answer, or all of it so far. True when it carried generated tokens.
 fn read(body: &Json<'_>, position: usize, facts: &mut ResponseFacts) -> bool {
-    let index = body.get("index").count().and_then(|index| usize::try_from(index).ok()).unwrap_or(position);
+    let index = index(body, position);
     let meta = body.get("meta_info");
     let text = body.get("text").str();
     if let Some(choice) = facts.choice(index).filter(|_| body.is_object()) {

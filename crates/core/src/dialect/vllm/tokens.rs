@@ -3,7 +3,7 @@
 //! There is no text; the counts are the ids'.
 //! Source: <https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html>.
 
-use crate::dialect::facts::{RequestFacts, ResponseFacts, keep_first};
+use crate::dialect::facts::{RequestFacts, ResponseFacts, index, keep_first};
 use crate::dialect::{Dialect, openai, params};
 use crate::json::Json;
 use crate::record::Usage;
@@ -33,7 +33,7 @@ impl Dialect for VllmTokens {
         keep_first(&mut facts.id, body.get("request_id").id());
         let mut generated = None;
         for (position, choice) in body.get("choices").items().iter().enumerate() {
-            openai::read_choice(choice, openai::chat::index(choice, position), facts);
+            openai::read_choice(choice, index(choice, position), facts);
             if let Some(count) = choice.get("token_ids").count_items() {
                 generated = Some(generated.unwrap_or(0) + count as u64);
             }

@@ -1,7 +1,7 @@
 //! The makers' answers that are no conversation of Anthropic's, Amazon's or OpenAI's kind, whole or in pieces: both have
 //! the same shape.
 
-use crate::dialect::facts::{ResponseFacts, append, keep_first};
+use crate::dialect::facts::{ResponseFacts, append, index, keep_first};
 use crate::dialect::{media, openai};
 use crate::json::Json;
 use crate::record::{Operation, Usage};
@@ -61,7 +61,7 @@ fn read_texts(body: &Json<'_>, whole: bool, facts: &mut ResponseFacts) -> bool {
             token |= say(text, item.get(reason), index, facts);
         }
     }
-    let index = body.get("index").count().and_then(|index| usize::try_from(index).ok()).unwrap_or(0);
+    let index = index(body, 0);
     // Errors have a message as well, but end for no reason; in streams they are exceptions.
     let is_text = |key: &str, reason: &str| key != "message" || !whole || !body.get(reason).is_null();
     let found = TEXT.iter().find(|(key, reason)| body.get(key).str().is_some() && is_text(key, reason));
@@ -141,7 +141,7 @@ fn read_vectors(body: &Json<'_>, facts: &mut ResponseFacts) {
 fn read_images(body: &Json<'_>, facts: &mut ResponseFacts) {
     let artifacts = body.get("artifacts").items().iter().map(|artifact| artifact.get("base64"));
     let images = body.get("images").items().iter().chain(artifacts).filter(|image| image.str().is_some());
-    images.for_each(|image| facts.keep_media(media::inline("image", None, image)));
+    facts.keep_media(images.map(|image| media::inline("image", None, image)));
     let reasons = body.get("finish_reasons").items().iter().chain(body.get("artifacts").items());
     for (index, reason) in reasons.enumerate() {
         let reason = if reason.is_object() { reason.get("finishReason") } else { reason };
