@@ -7,6 +7,7 @@
 
 mod hosts;
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use crate::capture::RequestHead;
@@ -123,8 +124,8 @@ pub fn detect(settings: &Settings, head: &RequestHead<'_>) -> Option<Detection> 
     let host = Host::new(head.upstream.map_or(head.host, |upstream| upstream.host));
     // The bytes are in the upstream's format: its path tells more than what the route calls it.
     let upstream_path = head.upstream.map(|upstream| upstream.path).filter(|path| *path != head.path);
-    let found = upstream_path.into_iter().chain([head.path]).find_map(|path| {
-        let candidates = by_path(path, &host);
+    let found = upstream_path.into_iter().chain([head.path]).map(plain).find_map(|path| {
+        let candidates = by_path(&path, &host);
         candidates[0].is_some().then_some((path, candidates))
     });
     let rule = settings.providers.iter().position(|rule| rule_matches(rule, head));
@@ -137,12 +138,12 @@ pub fn detect(settings: &Settings, head: &RequestHead<'_>) -> Option<Detection> 
         Some("azure") if path.contains("/models/") => Some(hosts::AZURE_INFERENCE),
         known => known,
     };
-    let deployed = [path, head.path].into_iter().any(|path| path.contains("/openai/deployments/"));
+    let deployed = [&*path, head.path].into_iter().any(|path| path.contains("/openai/deployments/"));
     let versioned = path.split('/').any(|segment| matches!(segment, "v1" | "v2" | "v1beta" | "deployments"));
     let anybodys = candidates.iter().flatten().all(|endpoint| endpoint.anybodys);
     Some(Detection {
         provider: known.or(deployed.then_some("azure")).map(str::to_owned),
-        model: model(&candidates, path).or_else(|| model(&candidates, head.path)),
+        model: model(&candidates, &path).or_else(|| model(&candidates, head.path)),
         candidates,
         certain: !anybodys && (versioned || known.is_some()),
         by_host: known.is_some(),
@@ -150,14 +151,16 @@ pub fn detect(settings: &Settings, head: &RequestHead<'_>) -> Option<Detection> 
     })
 }
 
+/// The path with its colons as they are: some clients encode that of `models/m:generateContent`.
+fn plain(path: &str) -> Cow<'_, str> {
+    if path.contains("%3") { path.replace("%3A", ":").replace("%3a", ":").into() } else { path.into() }
+}
+
 type Candidates = [Option<&'static Endpoint>; MAX_CANDIDATES];
 
 /// The endpoints with the longest matching end. `host` tells the provider where an endpoint asks for it.
 fn by_path(path: &str, host: &Host<'_>) -> Candidates {
     let path = path.strip_suffix('/').unwrap_or(path);
-    // Some clients write the colon of `models/m:generateContent` so.
-    let decoded = path.contains("%3").then(|| path.replace("%3A", ":").replace("%3a", ":"));
-    let path = decoded.as_deref().unwrap_or(path);
     let mut found = [None; MAX_CANDIDATES];
     let (mut longest, mut count) = (0, 0);
     for endpoint in dialect::endpoints_for(path) {
@@ -201,10 +204,10 @@ fn model(candidates: &Candidates, path: &str) -> Option<String> {
 }
 
 /// Traffic that a rule names is traced in any case; a chat is the best guess at what it says.
-fn by_rule(position: usize, rule: &ProviderRule, found: Option<(&str, Candidates)>) -> Detection {
+fn by_rule(position: usize, rule: &ProviderRule, found: Option<(Cow<'_, str>, Candidates)>) -> Detection {
     let named = rule.dialect.as_deref();
     let is_named = |endpoint: &&'static Endpoint| named.is_none_or(|name| endpoint.dialect.name() == name);
-    let (path, by_path) = found.unwrap_or(("", [None; MAX_CANDIDATES]));
+    let (path, by_path) = found.unwrap_or((Cow::Borrowed(""), [None; MAX_CANDIDATES]));
     let mut candidates = [None; MAX_CANDIDATES];
     let chosen = by_path.into_iter().flatten().filter(is_named);
     for (slot, endpoint) in candidates.iter_mut().zip(chosen) {
@@ -215,7 +218,7 @@ fn by_rule(position: usize, rule: &ProviderRule, found: Option<(&str, Candidates
     }
     Detection {
         provider: Some(rule.name.clone()),
-        model: model(&candidates, path),
+        model: model(&candidates, &path),
         candidates,
         certain: true,
         by_host: false,
@@ -257,8 +260,6 @@ fn host_matches(pattern: &str, host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
     use super::*;
     use crate::capture::{Headers, Upstream};
 
