@@ -27,7 +27,7 @@ pub fn read(body: &Json<'_>, not: &[&str], params: &mut Params) {
             name if SEED.contains(&name) => params.seed = value.i64().or(params.seed),
             name if STOP.contains(&name) => params.stop = openai::stop(value).or(params.stop.take()),
             name if is_said(value) && params.other.len() < openai::MAX_OTHER => {
-                params.other.insert(name.to_owned(), value.to_value());
+                params.other.insert(name.to_owned(), openai::lean(value));
             }
             _ => {}
         }

@@ -17,6 +17,7 @@ mod usage;
 
 use serde_json::Value;
 
+pub use items::lean;
 pub use usage::read_usage;
 
 use super::facts::{ChoiceFacts, RequestFacts, ResponseFacts, ToolFacts, append, keep_first};
