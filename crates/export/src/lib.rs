@@ -11,6 +11,8 @@
 //! another, and none of them ever holds up a request. Everything behind the sink runs on one thread of its own, the
 //! [`Engine`]'s.
 
+mod call_log;
+pub mod clock;
 mod courier;
 mod destination;
 mod engine;
@@ -30,6 +32,7 @@ mod tracer;
 mod weight;
 mod worker;
 
+pub use call_log::{CALLS, CallLog};
 pub use courier::{Courier, CourierError, Report};
 pub use destination::QueueOptions;
 pub use engine::{Engine, Observer, Options, ShutdownReport};
