@@ -30,7 +30,8 @@ pub fn check(root: &Path) -> Result<()> {
 }
 
 fn files() -> Result<[(&'static str, String); 2]> {
-    let schema = ai_tracing::schema().to_lua("Written by `cargo xtask docs` from crates/config; changes here are lost.");
+    let schema =
+        ai_tracing::schema().to_lua("Written by `cargo xtask docs` from crates/config; changes here are lost.");
     Ok([("schema.lua", schema), ("ffi.lua", declarations()?)])
 }
 

@@ -28,9 +28,11 @@ impl Schema {
             Lua::Table(vec![("protocols".to_owned(), Lua::word("typedefs.protocols_http"))]),
             Lua::Table(vec![("config".to_owned(), config)]),
         ]);
-        let schema =
-            Lua::Table(vec![("name".to_owned(), Lua::text(self.name)), ("fields".to_owned(), fields)]);
-        format!("-- {origin}\nlocal typedefs = require \"kong.db.schema.typedefs\"\n\nreturn {}\n", schema.written(0, 7))
+        let schema = Lua::Table(vec![("name".to_owned(), Lua::text(self.name)), ("fields".to_owned(), fields)]);
+        format!(
+            "-- {origin}\nlocal typedefs = require \"kong.db.schema.typedefs\"\n\nreturn {}\n",
+            schema.written(0, 7)
+        )
     }
 }
 
@@ -133,7 +135,9 @@ impl Lua {
         let mut out = String::from("{\n");
         match self {
             Self::Word(word) => return word.clone(),
-            Self::Call(name, argument) => return format!("{name}({})", argument.written(indent, before + name.len() + 2)),
+            Self::Call(name, argument) => {
+                return format!("{name}({})", argument.written(indent, before + name.len() + 2));
+            }
             Self::List(items) if items.iter().all(|item| matches!(item, Self::Word(_))) => {
                 let mut row = pad.clone();
                 for item in items {
@@ -164,7 +168,8 @@ impl Lua {
     }
 
     fn line(&self) -> String {
-        let joined = |parts: Vec<String>| if parts.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", parts.join(", ")) };
+        let joined =
+            |parts: Vec<String>| if parts.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", parts.join(", ")) };
         match self {
             Self::Word(word) => word.clone(),
             Self::Call(name, argument) => format!("{name}({})", argument.line()),

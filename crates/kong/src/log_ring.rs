@@ -61,9 +61,7 @@ impl LogRing {
         let mut waiting = self.waiting();
         waiting.lines.pop_front().or_else(|| match std::mem::take(&mut waiting.dropped) {
             0 => None,
-            count => {
-                Some(Line { level: number(Level::WARN), text: format!("AI Tracing: {count} log lines dropped") })
-            }
+            count => Some(Line { level: number(Level::WARN), text: format!("AI Tracing: {count} log lines dropped") }),
         })
     }
 

@@ -136,8 +136,7 @@ impl Worker {
     pub fn begin(&mut self, config: i32, request: &Request<'_>, age: Duration) -> Option<(i32, String)> {
         let tracer = self.configs.get(config)?;
         let clock = Clock::begun_ago(age.min(MAX_AGE));
-        let capture =
-            Capture::start(&tracer.settings, &request.head(), clock.ids(), clock.at(clock.begun()))?;
+        let capture = Capture::start(&tracer.settings, &request.head(), clock.ids(), clock.at(clock.begun()))?;
         let traceparent = capture.traceparent();
         let mut call = Call { capture, clock, tracer: Arc::clone(tracer), held: 0, starved: false };
         account(&mut self.memory, &mut self.counts, &mut call);
@@ -256,7 +255,10 @@ impl Worker {
 
     fn defect(&mut self) {
         self.counts.defects += 1;
-        tracing::error!(count = self.counts.defects, "AI Tracing: a call could not be traced (a defect), its trace is lost");
+        tracing::error!(
+            count = self.counts.defects,
+            "AI Tracing: a call could not be traced (a defect), its trace is lost"
+        );
     }
 }
 

@@ -111,6 +111,7 @@ function engine.start()
     lib.ai_tracing_stop(BUDGET_MS)
   end)
   engine.lib = lib
+  listen(lib)
   ngx.timer.every(LOOK_EVERY, function()
     listen(lib)
   end)

@@ -153,7 +153,8 @@ local function body_filter()
 end
 
 
--- How the exchange ended. The end of a body that breaks off is never seen.
+-- How the exchange ended. The end of a body that breaks off is never seen; nginx calls the request completed all the same,
+-- unless it was the client that broke off.
 local function ending(eof)
   local source, status = kong.response.get_source(), kong.response.get_status()
   if source == "exit" then
@@ -166,7 +167,13 @@ local function ending(eof)
     end
     return status >= 500 and UPSTREAM_ERROR or REJECTED
   end
-  return (eof or ngx.var.request_completion == "OK") and COMPLETE or CLIENT_GONE
+  if eof then
+    return COMPLETE
+  elseif ngx.var.request_completion ~= "OK" then
+    return CLIENT_GONE
+  end
+  local bodiless = status == 101 or status == 204 or status == 304
+  return bodiless and COMPLETE or UPSTREAM_ERROR
 end
 
 

@@ -62,7 +62,10 @@ fn a_refused_configuration_says_why_and_wrong_options_do_not_start() {
         while let length @ 1.. = ai_tracing_log(8, &raw mut level, out.as_mut_ptr(), out.len()) {
             lines.push((level, String::from_utf8_lossy(&out[..length as usize]).into_owned()));
         }
-        assert!(lines.iter().any(|(level, line)| *level == 4 && line.starts_with("AI Tracing: cannot start")), "{lines:?}");
+        assert!(
+            lines.iter().any(|(level, line)| *level == 4 && line.starts_with("AI Tracing: cannot start")),
+            "{lines:?}"
+        );
         assert_eq!(ai_tracing_stop(-1), 1);
     }
 }

@@ -33,7 +33,10 @@ fn a_call_is_handed_over_once_and_its_number_is_gone() {
     let numbers = worker.finish(call, End::Complete, false, true).unwrap();
     let numbers: Value = serde_json::from_str(&numbers).unwrap();
     assert_eq!(numbers["meta"]["provider_name"], "openai_compatible");
-    assert_eq!((&numbers["meta"]["request_model"], &numbers["meta"]["response_model"]), (&json!("gpt-4o-mini"), &json!("gpt-4o-mini-2024")));
+    assert_eq!(
+        (&numbers["meta"]["request_model"], &numbers["meta"]["response_model"]),
+        (&json!("gpt-4o-mini"), &json!("gpt-4o-mini-2024"))
+    );
     assert!(numbers["meta"]["llm_latency"].as_f64().unwrap() >= 0.0);
     assert_eq!((&numbers["usage"]["prompt_tokens"], &numbers["usage"]["total_tokens"]), (&json!(8), &json!(10)));
     assert!(numbers["usage"]["cost"].as_f64().unwrap() > 0.0 && numbers["usage"]["time_per_token"].is_number());
@@ -66,7 +69,10 @@ fn a_wrong_configuration_is_refused_without_its_secrets() {
         (b"{", "no JSON"),
         (br#"{"langfuse_enabled": true, "langfuse_secret_key": "sk-lf-1"}"#, "langfuse_public_key"),
         (br#"{"redact": [{"pattern": "(a"}]}"#, "redact[1].pattern"),
-        (br#"{"langfuse_enabled": true, "langfuse_public_key": "pk", "langfuse_secret_key": "{vault://env/sk}"}"#, "SK is not set"),
+        (
+            br#"{"langfuse_enabled": true, "langfuse_public_key": "pk", "langfuse_secret_key": "{vault://env/sk}"}"#,
+            "SK is not set",
+        ),
     ];
     for (conf, why) in wrong {
         let refused = worker.put_config(conf).unwrap_err();
