@@ -1,9 +1,7 @@
 """The plugin inside nginx, driven as Kong drives it, over real HTTP (see kong.py for a real Kong)."""
 
-import gzip
 import json
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -14,7 +12,7 @@ import pytest
 from fake_langfuse import FakeLangfuse
 from gateway import until
 from kong import LIBRARY, SECRET, Kong, free_port, needs_host, plugin, service
-from upstream import Answer, Gate, corpus, cut, fixture, fixtures
+from upstream import ROOT, Answer, Gate, corpus, cut, fixture, fixtures
 
 CHAT = "/v1/chat/completions"
 JSON = [("content-type", "application/json")]
@@ -545,6 +543,23 @@ def test_a_hanging_langfuse_does_not_hold_up_the_end(kong, upstream):
         assert "could not be delivered in time" in made.log()
     finally:
         server.close()
+
+
+@needs_host
+def test_the_rock_installs_and_runs(kong, upstream, langfuse, tmp_path):
+    """`luarocks make` with a built library: what it installs is a plugin that traces."""
+    rockspec = next(ROOT.glob("kong-plugin-ai-tracing-*.rockspec"))
+    done = subprocess.run(
+        ["luarocks", "--lua-version", "5.1", "--tree", tmp_path, "make", rockspec.name],
+        cwd=ROOT, capture_output=True, text=True, env=os.environ | {"AI_TRACING_LIBRARY": str(LIBRARY / "libai_tracing_kong.so")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    share, lib = tmp_path / "share/lua/5.1", tmp_path / "lib/lua/5.1"
+    upstream.add("rock", fixture("chat_plain").answer())
+    made = kong([service(upstream.url, plugin(langfuse.url))], library=lib, env={"AI_TRACING_PLUGIN": str(share)})
+    assert ask(made, "rock").status == 200
+    langfuse.trace(count=1)
+    assert str(lib) in open(f"/proc/{made.workers()[0]}/maps").read()
 
 
 def rss(pid: int) -> int:

@@ -122,6 +122,7 @@ describe("ai-tracing: the handler", function()
     local version = file:read("*a"):match('version = "([^"]+)"')
     file:close()
     assert.equal(version, handler.VERSION)
+    assert(io.open("kong-plugin-ai-tracing-" .. version .. "-1.rockspec")):close()
   end)
 
   it("tells the engine who calls, what, and where it goes", function()
