@@ -94,9 +94,9 @@ def section() -> str:
     return "\n".join(out)
 
 
-def put(report: str, section: str) -> str:
+def put(report: str, section: str, title: str = TITLE) -> str:
     """The report with this section in place of the one that it has, or at its end."""
-    before, _, rest = report.partition(TITLE)
+    before, _, rest = report.partition(title)
     _, heading, after = rest.partition("\n## ")
     return before.rstrip("\n") + "\n\n" + section + heading + after
 

@@ -7,7 +7,7 @@ Everything runs on this machine over loopback: an upstream, a sink for traces an
 wrk for saturation, Debian's nginx as the yardstick. The proxy under test has one core to itself and the rest shares
 the others. Targets take turns within each round, so that a slow minute of the machine meets all of them; of the rounds
 the median counts (the minimum for CPU time, which noise can only raise). The engine is measured by itself before all
-that (bench/engine.py).
+that (bench/engine.py), the Kong plugin after it (bench/kong.py).
 """
 
 import argparse
@@ -404,6 +404,8 @@ def build() -> None:
 
 
 def main() -> None:
+    import kong  # which builds on this module
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="of one run")
@@ -412,6 +414,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.no_build:
         build()
+        kong.build()
     engine.measure(arguments.seconds)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ai-tracing-bench-") as folder:
@@ -424,8 +427,8 @@ def main() -> None:
             bench.stop()
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     text = engine.put(text, engine.section())
-    arguments.output.write_text(text)
     print(text)
+    arguments.output.write_text(kong.add_to(text, arguments.rounds, arguments.seconds))
 
 
 if __name__ == "__main__":

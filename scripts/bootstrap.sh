@@ -90,6 +90,8 @@ bench)
     command -v python3 >/dev/null || fail "python3 (3.10 or newer) is missing"
     need nginx nginx-light
     need wrk wrk
+    need_file /usr/lib/nginx/modules/ngx_http_lua_module.so libnginx-mod-http-lua
+    need_file "/usr/lib/$(uname -m)-linux-gnu/lua/5.1/cjson.so" lua-cjson
     ;;
 *) fail "unknown: $what (build, test or bench)" ;;
 esac

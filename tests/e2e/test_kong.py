@@ -1,7 +1,8 @@
-"""The plugin inside nginx, driven as Kong drives it, over real HTTP (see kong.py for a real Kong)."""
+"""The plugin inside nginx, driven as Kong drives it, over real HTTP (see kong_process.py for a real Kong)."""
 
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -11,7 +12,7 @@ import threading
 import pytest
 from fake_langfuse import FakeLangfuse
 from gateway import until
-from kong import LIBRARY, SECRET, Kong, free_port, needs_host, plugin, service
+from kong_process import LIBRARY, SECRET, Kong, free_port, needs_host, plugin, service
 from upstream import ROOT, Answer, Gate, corpus, cut, fixture, fixtures
 
 CHAT = "/v1/chat/completions"
@@ -409,6 +410,29 @@ def test_a_library_of_another_version_is_one_error(kong, upstream, tmp_path, sou
     untraced(made, upstream, "version")
     found = errors(made)
     assert len(found) == 1 and "is of another version" in found[0], found
+
+
+@needs_host
+def test_a_reload_takes_a_new_library(kong, upstream, langfuse, tmp_path):
+    """What was missing is found, and what is replaced is taken, without a restart: the master never loads the library."""
+    made = kong([service(upstream.url, plugin(langfuse.url))], library=tmp_path)
+    untraced(made, upstream, "upgraded")
+    for file, traced in ((LIBRARY / "libai_tracing_kong.so", True), (None, False)):
+        new = tmp_path / "new"
+        if file:
+            shutil.copy(file, new)
+        else:
+            new.write_bytes(b"broken")
+        new.rename(tmp_path / "libai_tracing_kong.so")
+        old = set(made.workers())
+        made.reload()
+        until(lambda: made.workers() and not old & set(made.workers()), what="new workers")
+        if traced:
+            assert ask(made, "upgraded").status == 200
+            langfuse.trace(count=1)
+        else:
+            untraced(made, upstream, "broken")
+    assert "cannot load" in errors(made)[-1]
 
 
 @needs_host

@@ -68,6 +68,7 @@ function host.init(config, prefix, mode)
           conf = ours and conf(ours),
           auth = find(declared.plugins, "key-auth"),
           log = find(declared.plugins, "file-log"),
+          others = declared.plugins or {},
           cut = find(route.plugins, "request-termination"),
         }
       end
@@ -147,8 +148,11 @@ function host.access()
     ngx.print('{"message":"Unauthorized"}')
     return ngx.exit(401)
   end
-  ctx.plugins = { log = { [0] = entry.log and 4 or 2, { name = "ai-tracing" }, entry.conf,
-    { name = "file-log" }, entry.log and entry.log.config } }
+  local log = { [0] = 2, { name = "ai-tracing" }, entry.conf }
+  for _, other in ipairs(entry.others) do
+    log[#log + 1], log[#log + 2], log[0] = other, other.config, log[0] + 2
+  end
+  ctx.plugins = { log = log }
   -- Kong runs it in a coroutine, in which the plugin may wait.
   local ok, err = coroutine.resume(coroutine.create(run), "access")
   if not ok then
