@@ -37,7 +37,7 @@ docs-check:
 	$(TARGET)/debug/xtask layers
 
 lua:
-	busted -f kong/.busted
+	busted
 
 valgrind:
 	scripts/valgrind.sh

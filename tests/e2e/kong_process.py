@@ -129,6 +129,6 @@ class Kong:
 def service(url: str, *plugins: dict, path: str = "/", name: str = "llm", **route) -> dict:
     """A service with one route, and plugins on it."""
     return {
-        "name": name, "url": url, "retries": 0, "plugins": list(plugins),
+        "name": name, "url": url, "retries": 0, "read_timeout": 2000, "plugins": list(plugins),
         "routes": [{"name": f"{name}-route", "paths": [path], "strip_path": path != "/", **route}],
     }
