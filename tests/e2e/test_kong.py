@@ -1,5 +1,6 @@
 """The plugin inside nginx, driven as Kong drives it, over real HTTP (see kong_process.py for a real Kong)."""
 
+import gzip
 import json
 import os
 import shutil
@@ -263,6 +264,37 @@ def body_of(data: bytes) -> bytes:
         length = int(size or b"0", 16)
         body, rest = body + rest[:length], rest[length + 2 :]
     return body
+
+
+BOMB = gzip.compress(b"0" * (200 << 20), 9)
+HOSTILE = {
+    "a bomb": ([("content-type", "application/json"), ("content-encoding", "gzip")], BOMB),
+    "no gzip at all": ([("content-type", "application/json"), ("content-encoding", "gzip")], b"nothing of the kind"),
+    "half a gzip": ([STREAM, ("content-encoding", "gzip")], gzip.compress(b"data: {}\n\n" * 1000)[:-20]),
+    "unknown coding": ([STREAM, ("content-encoding", "rot13")], b"qngn: {}"),
+    "no text": ([STREAM], bytes(range(256)) * 40),
+    "one endless line": ([STREAM], b"data: " + b"x" * (6 << 20)),
+    "deep": ([("content-type", "application/json")], b'{"choices":' + b"[" * 200_000),
+    "nulls": ([("content-type", "application/json")], b"\0" * 10_000),
+    "nothing": ([("content-type", "application/json")], b""),
+    "lies": ([("content-type", "application/json"), *[(f"x-{n}", "y" * 200) for n in range(12)]], b'{"usage":{"prompt_tokens":-1e999,"completion_tokens":"9"}}'),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_bodies(shared, upstream, langfuse_shared, what):
+    """As an answer and as a request: they pass as they are, the call is traced, the worker lives on."""
+    worker = None if os.environ.get("AI_TRACING_KONG") else shared.workers()
+    headers, body = HOSTILE[what]
+    id = f"hostile-{what.replace(' ', '-')}"
+    upstream.add(id, Answer(headers=headers, pieces=[body[i : i + 50_000] for i in range(0, len(body), 50_000)], framing="chunked"))
+    reply = ask(shared, id)
+    assert (reply.status, reply.body) == (200, body)
+    reply = ask(shared, id, body, headers=[pair for pair in headers if pair[0] != "content-type"])
+    assert (reply.status, reply.body) == (200, body)
+    assert upstream.seen(id)[-1].body_length == len(body)
+    assert trace_of(langfuse_shared, id)
+    assert worker is None or (shared.workers() == worker and shared.stats()["engine"]["unreadable"] == 0)
 
 
 # --- ends -----------------------------------------------------------------------------------------------------------

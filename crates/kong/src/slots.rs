@@ -26,7 +26,8 @@ struct Place<T> {
     generation: u32,
     /// `None`: free, or its value is in use.
     value: Option<T>,
-    taken: bool,
+    /// Given away.
+    used: bool,
 }
 
 impl<T> Slots<T> {
@@ -40,7 +41,7 @@ impl<T> Slots<T> {
         let place = match self.free.pop_front() {
             Some(place) => place,
             None if self.places.len() < self.limit => {
-                self.places.push(Place { generation: 0, value: None, taken: false });
+                self.places.push(Place { generation: 0, value: None, used: false });
                 u32::try_from(self.places.len() - 1).ok()?
             }
             None => return None,
@@ -48,7 +49,7 @@ impl<T> Slots<T> {
         let slot = self.places.get_mut(place as usize)?;
         slot.generation = slot.generation % GENERATIONS + 1;
         slot.value = Some(value);
-        slot.taken = true;
+        slot.used = true;
         i32::try_from(slot.generation << PLACE_BITS | place).ok()
     }
 
@@ -75,7 +76,7 @@ impl<T> Slots<T> {
     pub fn free(&mut self, number: i32) -> Option<T> {
         let place = self.place(number)?;
         let slot = self.places.get_mut(place)?;
-        slot.taken = false;
+        slot.used = false;
         let value = slot.value.take();
         self.free.extend(u32::try_from(place));
         value
@@ -86,7 +87,7 @@ impl<T> Slots<T> {
         let places = self.places.len();
         self.free = (0..u32::try_from(places).unwrap_or(u32::MAX)).collect();
         self.places.iter_mut().filter_map(|place| {
-            place.taken = false;
+            place.used = false;
             place.value.take()
         })
     }
@@ -106,7 +107,7 @@ impl<T> Slots<T> {
         let number = u32::try_from(number).ok()?;
         let place = (number & (MOST as u32 - 1)) as usize;
         let slot = self.places.get(place)?;
-        (slot.taken && slot.generation == number >> PLACE_BITS).then_some(place)
+        (slot.used && slot.generation == number >> PLACE_BITS).then_some(place)
     }
 }
 
