@@ -4,6 +4,7 @@
 foreground; the same tests then run against it, but for those that ask for the host itself (`needs_host`).
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -66,6 +67,9 @@ class Kong:
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, f"exited with {self.process.returncode}\n{self.log()}"
+        # The socket is there before those who serve it.
+        if not self.workers():
+            return False
         try:
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
             return True
@@ -107,8 +111,9 @@ class Kong:
 
     def workers(self) -> list[int]:
         """The processes that serve."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(child) for child in children]
+        with contextlib.suppress(OSError):
+            return [int(child) for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()]
+        return []
 
     def reload(self) -> None:
         self.process.send_signal(signal.SIGHUP)
