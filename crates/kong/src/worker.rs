@@ -172,7 +172,7 @@ impl Worker {
 
     /// The request's body passes unseen.
     pub fn request_unseen(&mut self, call: i32) -> bool {
-        self.with_call(call, |call| call.capture.note("the request's body was not seen: request_buffering is off"))
+        self.with_call(call, |call| call.capture.note("the request's body was not seen: it is not buffered"))
     }
 
     /// The request goes to the upstream now.

@@ -93,12 +93,11 @@ end
 
 local function copy_request_body(lib, call)
   local route = kong.router.get_route()
-  if route and route.request_buffering == false then
-    -- Reading it here would hold it up.
+  -- An unbuffered one would be held up; nginx refuses to read one of HTTP/2 that does not tell its length.
+  if route and route.request_buffering == false or not pcall(ngx.req.read_body) then
     lib.ai_tracing_request_unseen(call)
     return
   end
-  ngx.req.read_body()
   local body = ngx.req.get_body_data()
   if body then
     lib.ai_tracing_request_body(call, body, #body)

@@ -88,7 +88,7 @@ local function set_up(has)
     } },
     response = {
       get_status = function() return has.status or 200 end,
-      get_headers = function() return { ["content-type"] = "application/json" } end,
+      get_headers = has.response_headers or function() return { ["content-type"] = "application/json" } end,
       get_source = function() return has.source or "service" end,
     },
     log = { set_serialize_value = function(key, value) serialized[key] = value end },
@@ -168,9 +168,15 @@ describe("ai-tracing: the handler", function()
     host.run("access")
     assert.same({ "request_file", CALL, "/temp/1" }, host.told[2])
 
-    host = set_up { route = { id = "r", request_buffering = false }, read_body = function() error("read") end }
+    host = set_up { route = { id = "r", request_buffering = false }, read_body = function() host.read = true end }
     host.run("access")
     assert.same({ "request_unseen", CALL }, host.told[2])
+    assert.is_nil(host.read)
+
+    host = set_up { read_body = function() error("http2 requests are not supported without content-length header") end }
+    host.run("access")
+    assert.same({ "request_unseen", CALL }, host.told[2])
+    assert.same({ "forward", CALL }, host.told[3])
     assert.same({}, host.logged)
   end)
 
@@ -261,12 +267,13 @@ describe("ai-tracing: the handler", function()
   end)
 
   it("harms no request, whatever goes wrong, and says so once a second", function()
-    local host = set_up { read_body = function() error("http2 without a length") end }
+    local host = set_up { response_headers = function() error("broken") end }
     host.run("access")
-    host.run("access")
+    host.run("header_filter")
+    host.run("header_filter")
     host.handler:init_worker()
     assert.equal(1, #host.logged)
-    assert.is_truthy(host.logged[1]:match("^AI Tracing: .*http2 without a length"))
+    assert.is_truthy(host.logged[1]:match("^AI Tracing: a request is not traced, or not to its end: .*broken"))
     host.run("log")
     assert.equal(CALL, told_of(host, "finish")[2])
   end)
