@@ -33,7 +33,7 @@ for target; do
     needed=$(readelf --dyn-syms --wide "$library" | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -n 1)
     [ "$(printf '%s\n' "GLIBC_$GLIBC" "$needed" | sort -V | tail -n 1)" = "GLIBC_$GLIBC" ] ||
         fail "$library needs $needed, newer than $GLIBC"
-    foreign=$(readelf --dyn-syms --wide "$library" | awk '$5 != "LOCAL" && $7 != "UND" && $8 !~ /^ai_tracing_/ {print $8}')
+    foreign=$(readelf --dyn-syms --wide "$library" | awk '($5 == "GLOBAL" || $5 == "WEAK") && $7 != "UND" && $8 !~ /^ai_tracing_/ {print $8}')
     [ -z "$foreign" ] || fail "$library exports $foreign"
     folder=$out/kong/plugins/ai-tracing
     rm -rf "$out/kong"
