@@ -212,7 +212,7 @@ pub enum LogLevel {
 pub enum CaptureContent {
     /// Messages, texts, tools.
     Full,
-    /// Lengths and counts only.
+    /// Numbers, booleans and names only.
     MetadataOnly,
 }
 

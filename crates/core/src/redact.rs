@@ -1,4 +1,5 @@
-//! Replacing what must not leave: patterns over every string of a record that the caller or the provider wrote freely.
+//! Replacing what must not leave: what is recognised by itself ([`Builtin`]) and patterns, over every string of a record that
+//! the caller or the provider wrote freely.
 //!
 //! Exempt are the names that the gateway's configuration gives (service, route, consumer, environment), the ids of the
 //! trace, and what a provider says in its own identifiers and fixed words (response id, request id, finish reasons,
@@ -64,6 +65,11 @@ impl Redactor {
         if !self.is_empty() {
             self.record(record);
         }
+    }
+
+    /// What becomes of one text; `None` when nothing is replaced.
+    pub fn redact(&self, text: &str) -> Option<String> {
+        self.redacted("", text)
     }
 
     fn record(&self, record: &mut CallRecord) {

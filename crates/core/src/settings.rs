@@ -69,7 +69,7 @@ pub enum ContentPolicy {
     /// Everything is recorded.
     #[default]
     Full,
-    /// Messages, texts, tools and arguments are left out; lengths, counts and parameters stay.
+    /// Numbers, booleans and names stay; everything that is said is left out. docs/privacy.md lists both.
     MetadataOnly,
 }
 

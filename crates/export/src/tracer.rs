@@ -135,6 +135,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_built_in_kind_can_be_asked_for() {
+        let config = serde_json::json!({
+            "redact_builtin": ["phone", "credit_card", "iban", "email", "api_key"],
+            "redact": [{"pattern": "EMAIL", "replacement": "MAIL"}], "sampling_slow_ms": 250,
+        });
+        let settings = settings(&AiTracing::from_value(&config).unwrap()).unwrap();
+        let text = "AKIAIOSFODNN7EXAMPLE jo@example.com DE89370400440532013000 4111111111111111, +49 30 1234567";
+        let redacted = settings.redactor.redact(text).unwrap();
+        assert_eq!(redacted, "[API_KEY] [MAIL] [IBAN] [CREDIT_CARD], [PHONE]");
+        assert_eq!(settings.sampling_slow_ms, Some(250.0));
+        let default = super::settings(&AiTracing::from_value(&serde_json::json!({})).unwrap()).unwrap();
+        assert!(default.redactor.is_empty() && default.sampling_slow_ms == Some(30_000.0));
+    }
+
+    #[test]
     fn what_a_body_may_inflate_to_follows_what_is_kept_of_it() {
         let inflated = [1, 1 << 20, 4 << 20, 1 << 30, usize::MAX].map(max_inflated_size);
         assert_eq!(inflated, [1 << 20, 8 << 20, 32 << 20, 1 << 30, 1 << 30]);

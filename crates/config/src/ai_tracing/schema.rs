@@ -92,7 +92,7 @@ fn parameters() -> Record {
         (
             "capture_content",
             string().required().default("full").one_of(&["full", "metadata_only"]).about(
-                "Whether prompts and answers are recorded. `metadata_only`: lengths, counts and parameters only.",
+                "Whether prompts and answers are recorded. `metadata_only`: numbers, booleans and names only.",
             ),
         ),
         (
