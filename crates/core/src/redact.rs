@@ -284,11 +284,13 @@ impl Redactor {
             return self.replaced(before, text);
         }
         let parts = json::replace(text, &|before, part| self.redacted(before, part));
-        match self.replaced(before, parts.as_deref().unwrap_or(text)) {
-            None => parts,
-            Some(whole) if json::is_valid(text) && !json::is_valid(&whole) => Some(Value::String(whole).to_string()),
-            whole => whole,
+        let Some(whole) = self.replaced(before, parts.as_deref().unwrap_or(text)) else { return parts };
+        if json::is_valid(text) && !json::is_valid(&whole) {
+            let quoted = Value::String(whole.clone()).to_string();
+            // A pattern may be after the quotes themselves: what must not leave counts more.
+            return Some(if self.replaced(before, &quoted).is_none() { quoted } else { whole });
         }
+        Some(whole)
     }
 
     fn replaced(&self, before: &str, text: &str) -> Option<String> {

@@ -75,6 +75,9 @@ pub fn find(text: &str, from: usize) -> Option<Range<usize>> {
 
 /// Where the number that begins at `start` ends: of several ends, the last.
 fn end(bytes: &[u8], start: usize) -> Option<usize> {
+    // The network shows in the first group: most numbers are no cards by that alone.
+    let first = bytes.get(start..start + 4).filter(|first| first.iter().all(u8::is_ascii_digit))?;
+    NETWORKS.iter().find(|(low, high, ..)| (*low..=*high).contains(&beginning(first)))?;
     let mut digits = Vec::with_capacity(LONGEST);
     let mut groups = Vec::with_capacity(LONGEST);
     let mut gap_bytes: &[u8] = &[];
@@ -113,10 +116,15 @@ fn is_printed(groups: &[usize]) -> bool {
 }
 
 fn is_issued(digits: &[u8]) -> bool {
-    let first = digits.iter().take(4).fold(0, |number, digit| number * 10 + u32::from(digit - b'0'));
+    let first = beginning(digits);
     NETWORKS
         .iter()
         .any(|(low, high, least, most)| (*low..=*high).contains(&first) && (*least..=*most).contains(&digits.len()))
+}
+
+/// The number that the first four digits are.
+fn beginning(digits: &[u8]) -> u32 {
+    digits.iter().take(4).fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
 }
 
 /// Luhn: every second digit from the right doubled, its own digits added.

@@ -32,11 +32,15 @@ pub fn find(text: &str, from: usize) -> Option<Range<usize>> {
 fn end(bytes: &[u8], start: usize) -> Option<usize> {
     let length = length(bytes.get(start..start + 2)?)?;
     let mut characters = Vec::with_capacity(length);
+    let mut gap_bytes: &[u8] = &[];
     let mut at = start;
     while characters.len() < length {
-        // The country and the check digits stand together.
-        if characters.len() >= 4 {
-            at += gap(bytes, at);
+        // In groups of four or together: a UUID must not become one by luck.
+        if characters.len() == 4 {
+            gap_bytes = bytes.get(at..at + gap(bytes, at))?;
+        }
+        if characters.len() >= 4 && characters.len().is_multiple_of(4) {
+            at += bytes.get(at..).filter(|rest| rest.starts_with(gap_bytes)).map(|_| gap_bytes.len())?;
         }
         let character = bytes.get(at).filter(|byte| byte.is_ascii_alphanumeric())?;
         characters.push(character.to_ascii_uppercase());

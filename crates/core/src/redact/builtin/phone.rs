@@ -55,6 +55,7 @@ const BETWEEN: [&str; 14] =
 /// Bytes of what stands in front that are looked at.
 const CONTEXT: usize = 48;
 /// Digits of the longest number (E.164), and groups that one has at most.
+const FEWEST_DIGITS: usize = 7;
 const MOST_DIGITS: usize = 15;
 const MOST_GROUPS: usize = 8;
 
@@ -135,29 +136,39 @@ impl<'a> Number<'a> {
 
     /// Where the phone number ends, if it is one: the longest.
     fn end(&self, before: &str, text: &str) -> Option<usize> {
+        let (first, last) = (self.groups.first()?, self.groups.last()?);
+        // Most numbers are too short, and most of the others are in one group.
+        if last.end - first.start < FEWEST_DIGITS {
+            return None;
+        }
         let announced = || announced(before, text.get(..self.start).unwrap_or_default());
         let spaced = self.start.checked_sub(2).and_then(|at| self.bytes.get(at..self.start));
         let in_a_row = matches!(spaced, Some([b'0'..=b'9', b' ']));
         let mut told = None;
-        (1..=self.groups.len()).rev().find_map(|count| {
+        let digits: Vec<u8> = self.groups.iter().flat_map(|group| self.digits(group)).copied().collect();
+        let mut total = digits.len();
+        for count in (1..=self.groups.len()).rev() {
             let groups = self.groups.get(..count)?;
-            let last = groups.last()?;
-            let digits: Vec<u8> = groups.iter().flat_map(|group| self.digits(group)).copied().collect();
+            let (last, inner) = groups.split_last()?;
+            let digits = digits.get(..total)?;
+            total -= last.end - last.start;
             if digits.len() > MOST_DIGITS + 2 || !self.may_end(last) {
-                return None;
+                continue;
             }
-            let inner = groups.get(..count - 1)?;
             let whole =
                 last.gap.is_none() || inner.iter().all(|group| matches!(group.gap, Some(Gap::Hyphen | Gap::Slash)));
-            let found = self.is_international(groups, &digits)
-                || self.is_american(groups, &digits)
+            if self.is_international(groups, digits)
+                || self.is_american(groups, digits)
                 || self.is_bracketed(groups)
-                || whole && !in_a_row && is_national(groups, &digits)
-                || (7..=MOST_DIGITS).contains(&digits.len())
-                    && !is_date(groups, &digits)
-                    && *told.get_or_insert_with(announced);
-            found.then_some(last.end)
-        })
+                || whole && !in_a_row && is_national(groups, digits)
+                || (FEWEST_DIGITS..=MOST_DIGITS).contains(&digits.len())
+                    && !is_date(groups, digits)
+                    && *told.get_or_insert_with(announced)
+            {
+                return Some(last.end);
+            }
+        }
+        None
     }
 
     fn digits(&self, group: &Group) -> &'a [u8] {
@@ -287,33 +298,36 @@ fn is_american(digits: &[u8]) -> bool {
 
 /// `030 1234567`, `06 12 34 56 78`, `090-1234-5678`, `0171/1234567`: 0 and an area, in groups.
 fn is_national(groups: &[Group], digits: &[u8]) -> bool {
-    let lengths: Vec<usize> = groups.iter().map(|group| group.end - group.start).collect();
-    let gaps = || groups.iter().filter_map(|group| group.gap);
-    let points = gaps().any(|gap| gap == Gap::Point);
-    let pairs = lengths == [2; 5];
-    matches!(digits, [b'0', b'1'..=b'9', ..])
+    let fits = matches!(digits, [b'0', b'1'..=b'9', ..])
         && (2..=5).contains(&groups.len())
         && (9..=11).contains(&digits.len())
-        && lengths.iter().all(|length| *length >= 2)
-        && (!points || pairs && gaps().all(|gap| gap == Gap::Point))
-        && !is_date(groups, digits)
+        && groups.iter().all(|group| group.end - group.start >= 2);
+    let gaps = || groups.iter().filter_map(|group| group.gap);
+    // Points stand between pairs alone, in France.
+    let pairs = || groups.len() == 5 && digits.len() == 10 && gaps().all(|gap| gap == Gap::Point);
+    fits && (gaps().all(|gap| gap != Gap::Point) || pairs()) && !is_date(groups, digits)
 }
 
 /// `2024-01-02`, `01.02.2024`, whatever follows; and what counts seconds or less since 1970 or today's date, in one.
 fn is_date(groups: &[Group], digits: &[u8]) -> bool {
-    let lengths: Vec<usize> = groups.iter().map(|group| group.end - group.start).take(3).collect();
+    let length = |at: usize| groups.get(at).map_or(0, |group| group.end - group.start);
     let year = |at: usize| matches!(digits.get(at..at + 2), Some(b"19" | b"20"));
-    match lengths.as_slice() {
-        [4, 1..=2, ..] => year(0),
-        [day @ 1..=2, month @ 1..=2, 4] => year(day + month),
-        [8] => year(0),
-        [10 | 13] => digits.starts_with(b"1"),
+    match (length(0), length(1), length(2)) {
+        (4, 1..=2, _) | (8, 0, 0) => year(0),
+        (day @ 1..=2, month @ 1..=2, 4) => year(day + month),
+        (10 | 13, 0, 0) => digits.starts_with(b"1"),
         _ => false,
     }
 }
 
 /// True when the last word in front is one that announces a phone number.
 fn announced(before: &str, text: &str) -> bool {
+    // Digits or nothing in front: no word to look at.
+    let last = |text: &str| text.trim_end_matches(|c: char| !c.is_alphanumeric()).chars().next_back();
+    let nearest = last(text).or_else(|| last(before));
+    if !nearest.is_some_and(char::is_alphabetic) {
+        return false;
+    }
     let tail = |text: &str| {
         let start = text.ceil_char_boundary(text.len().saturating_sub(CONTEXT));
         text.get(start..).unwrap_or_default().to_lowercase()
