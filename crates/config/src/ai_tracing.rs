@@ -46,8 +46,10 @@ pub struct AiTracing {
     pub capture_content: CaptureContent,
     /// Bytes kept of each request and each response body. Default 4 MiB.
     pub max_body_size: u64,
-    /// Share of calls to keep, 0 to 1; failed calls are always kept. Default 1.
+    /// Share of traces to keep, 0 to 1; failed and slow calls are always kept. Default 1.
     pub sampling_ratio: f64,
+    /// Milliseconds from which on a call is slow; `None`: none is. Default 30000.
+    pub sampling_slow_ms: Option<f64>,
     /// Batches and retries, in the names of Kong's queue.
     pub queue: Queue,
     /// Names of the six context headers.
@@ -58,6 +60,8 @@ pub struct AiTracing {
     pub prices: Vec<Price>,
     /// What is replaced in everything recorded.
     pub redact: Vec<Redact>,
+    /// What is recognised and replaced without a pattern, before `redact`.
+    pub redact_builtin: Vec<RedactBuiltin>,
 }
 
 impl AiTracing {
@@ -97,11 +101,13 @@ impl fmt::Debug for AiTracing {
             capture_content,
             max_body_size,
             sampling_ratio,
+            sampling_slow_ms,
             queue,
             context_headers,
             providers,
             prices,
             redact,
+            redact_builtin,
         } = self;
         f.debug_struct("AiTracing")
             .field("langfuse_enabled", langfuse_enabled)
@@ -120,11 +126,13 @@ impl fmt::Debug for AiTracing {
             .field("capture_content", capture_content)
             .field("max_body_size", max_body_size)
             .field("sampling_ratio", sampling_ratio)
+            .field("sampling_slow_ms", sampling_slow_ms)
             .field("queue", queue)
             .field("context_headers", context_headers)
             .field("providers", providers)
             .field("prices", prices)
             .field("redact", redact)
+            .field("redact_builtin", redact_builtin)
             .finish()
     }
 }
@@ -204,7 +212,7 @@ pub enum LogLevel {
 pub enum CaptureContent {
     /// Messages, texts, tools.
     Full,
-    /// Lengths and counts only.
+    /// Numbers, booleans and names only.
     MetadataOnly,
 }
 
@@ -279,4 +287,20 @@ pub struct Redact {
     pub pattern: String,
     /// What stands in its place; default `[REDACTED]`.
     pub replacement: String,
+}
+
+/// What is recognised without a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RedactBuiltin {
+    /// Keys, tokens, private keys, credentials in URLs.
+    ApiKey,
+    /// E-mail addresses.
+    Email,
+    /// Bank account numbers.
+    Iban,
+    /// Card numbers.
+    CreditCard,
+    /// Phone numbers.
+    Phone,
 }

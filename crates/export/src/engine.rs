@@ -368,13 +368,13 @@ impl Reader {
             return;
         };
         // Some paths are anybody's: this was no LLM traffic after all.
-        let Some(record) = record else {
+        let Some(mut record) = record else {
             self.shared.ignored.add(1);
             return;
         };
         self.shared.records.add(1);
         self.shared.metrics.observe(&record);
-        if !sampling::keep(&record, tracer.settings.sampling_ratio) {
+        if !sampling::keep(&mut record, &tracer.settings) {
             self.shared.sampled_out.add(1);
             return;
         }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use serde_json::json;
 
 use crate::rule::Rule;
-use crate::schema::{Check, Field, Record, Schema, array, boolean, integer, map, number, record, string};
+use crate::schema::{Check, Field, Record, Schema, array, boolean, integer, map, number, record, set, string};
 use crate::typedefs::Typedef;
 
 /// The schema of the plugin's `config`.
@@ -92,7 +92,7 @@ fn parameters() -> Record {
         (
             "capture_content",
             string().required().default("full").one_of(&["full", "metadata_only"]).about(
-                "Whether prompts and answers are recorded. `metadata_only`: lengths, counts and parameters only.",
+                "Whether prompts and answers are recorded. `metadata_only`: numbers, booleans and names only.",
             ),
         ),
         (
@@ -104,7 +104,19 @@ fn parameters() -> Record {
         ),
         (
             "sampling_ratio",
-            number().required().default(1).between(0, 1).about("Share of calls to keep. Failed calls are always kept."),
+            number()
+                .required()
+                .default(1)
+                .between(0, 1)
+                .about("Share of traces to keep; all calls of a trace share its lot. Failed and slow calls are always kept."),
+        ),
+        (
+            "sampling_slow_ms",
+            number()
+                .default(30_000)
+                .rule(Rule::Gt(0))
+                .between(0, 2_147_483_646)
+                .about("Milliseconds from which on a call is slow, by its whole duration. `null`: none is."),
         ),
         (
             "queue",
@@ -135,6 +147,16 @@ fn parameters() -> Record {
                 .default(json!([]))
                 .len_max(100)
                 .about("What is replaced in everything recorded. Off by default."),
+        ),
+        (
+            "redact_builtin",
+            set(string().one_of(&["api_key", "email", "iban", "credit_card", "phone"]))
+                .required()
+                .default(json!([]))
+                .about(
+                    "What is recognised and replaced without a pattern, before `redact`: by `[API_KEY]`, `[EMAIL]`, `[IBAN]`, \
+                     `[CREDIT_CARD]`, `[PHONE]`. Off by default.",
+                ),
         ),
     ])
     .check(Check::RequiredIf { field: "langfuse_public_key", when: "langfuse_enabled", is: json!(true) })
