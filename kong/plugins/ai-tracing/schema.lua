@@ -129,7 +129,7 @@ return {
               type = "string",
               required = true,
               default = "full",
-              description = "Whether prompts and answers are recorded. `metadata_only`: lengths, counts and parameters only.",
+              description = "Whether prompts and answers are recorded. `metadata_only`: numbers, booleans and names only.",
               one_of = { "full", "metadata_only" },
             },
           },
@@ -147,8 +147,17 @@ return {
               type = "number",
               required = true,
               default = 1,
-              description = "Share of calls to keep. Failed calls are always kept.",
+              description = "Share of traces to keep; all calls of a trace share its lot. Failed and slow calls are always kept.",
               between = { 0, 1 },
+            },
+          },
+          {
+            sampling_slow_ms = {
+              type = "number",
+              default = 30000,
+              description = "Milliseconds from which on a call is slow, by its whole duration. `null`: none is.",
+              gt = 0,
+              between = { 0, 2147483646 },
             },
           },
           {
@@ -410,6 +419,19 @@ return {
                 },
               },
               len_max = 100,
+            },
+          },
+          {
+            redact_builtin = {
+              type = "set",
+              required = true,
+              default = {},
+              description = "What is recognised and replaced without a pattern, before `redact`: by `[API_KEY]`, `[EMAIL]`, `[IBAN]`, `[CREDIT_CARD]`, `[PHONE]`. Off by default.",
+              elements = {
+                type = "string",
+                required = true,
+                one_of = { "api_key", "email", "iban", "credit_card", "phone" },
+              },
             },
           },
         },

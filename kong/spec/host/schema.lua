@@ -124,6 +124,18 @@ local function copy(value)
 end
 
 
+local function distinct(list)
+  local seen, result = {}, {}
+  for _, item in ipairs(list) do
+    if not seen[item] then
+      seen[item] = true
+      result[#result + 1] = item
+    end
+  end
+  return result
+end
+
+
 local check_record
 
 
@@ -143,6 +155,9 @@ local function check_value(field, value, path, errors)
       return wrong("length must be at least 1")
     end
   elseif field.type == "array" or field.type == "set" then
+    if field.type == "set" then
+      value = distinct(value)
+    end
     for i, item in ipairs(value) do
       if item == null then
         errors[path .. "[" .. i .. "]"] = "required field missing"
