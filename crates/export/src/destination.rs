@@ -2,17 +2,20 @@
 //!
 //! A full queue drops its **oldest** records, as Kong's queue does: when a destination comes back after an hour, what
 //! happened last is worth more than what happened first.
+//!
+//! Every record that is offered is resolved in the end, once: delivered, or dropped with a reason. Until then it waits.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ai_tracing_core::record::CallRecord;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::queue::Bounded;
 use crate::retry::RetryOptions;
-use crate::stats::{Counters, DestinationStats};
+use crate::stats::{Counters, DestinationStats, Outcome};
+use crate::turn::Turns;
 
 /// Bounds and patience of one destination. How records are batched is the exporter's
 /// [`limits`](crate::exporter::Exporter::limits).
@@ -36,7 +39,7 @@ impl Default for QueueOptions {
         Self {
             max_entries: 10_000,
             max_bytes: 64 << 20,
-            max_retry_time: Duration::from_secs(3600),
+            max_retry_time: Duration::from_secs(86_400),
             initial_retry_delay: Duration::from_millis(500),
             max_retry_delay: Duration::from_secs(60),
         }
@@ -56,27 +59,15 @@ impl QueueOptions {
 /// How often someone who waits for room asks whether it is still worth while.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
-/// What a worker is to do. Only ever moves down this list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Mode {
-    /// Batch, send, wait for more.
-    Run,
-    /// Nothing more will come: deliver what is there, with the usual patience, and end.
-    Close,
-    /// The process ends: one attempt for everything at once, no waiting, and end.
-    Flush,
-}
-
 /// The queue of one destination, shared by the engine (puts in) and its worker (takes out).
 pub(crate) struct Destination {
     /// Name and address, for the log and the statistics.
     pub name: String,
     pub counters: Counters,
-    queue: Mutex<Bounded<Waiting>>,
+    /// Who uses it, and who works for it.
+    pub turns: Turns,
+    queue: Mutex<Queue>,
     arrived: Notify,
-    mode: watch::Sender<Mode>,
-    /// Length at which a batch is complete.
-    batch: usize,
     failing: Mutex<Option<String>>,
     /// Why records were lost the last time.
     lost: Mutex<Option<String>>,
@@ -84,9 +75,17 @@ pub(crate) struct Destination {
     room: Condvar,
 }
 
+struct Queue {
+    items: Bounded<Waiting>,
+    /// Length at which a batch is complete.
+    batch: usize,
+}
+
 /// A record that waits.
+#[derive(Clone)]
 pub(crate) struct Waiting {
     pub record: Arc<CallRecord>,
+    pub weight: usize,
     pub since: Instant,
 }
 
@@ -95,37 +94,43 @@ impl Destination {
         Self {
             name,
             counters: Counters::default(),
-            queue: Mutex::new(Bounded::new(options.max_entries, options.max_bytes)),
+            turns: Turns::default(),
+            queue: Mutex::new(Queue { items: Bounded::new(options.max_entries, options.max_bytes), batch }),
             arrived: Notify::new(),
-            mode: watch::Sender::new(Mode::Run),
-            batch,
             failing: Mutex::new(None),
             lost: Mutex::new(None),
             room: Condvar::new(),
         }
     }
 
+    /// Other bounds, for what comes from now on.
+    pub fn adjust(&self, batch: usize, options: &QueueOptions) {
+        let mut queue = self.queue();
+        queue.items.set_bounds(options.max_entries, options.max_bytes);
+        queue.batch = batch;
+    }
+
     /// Queues a record of `weight` bytes; makes room by dropping the oldest.
     pub fn offer(&self, record: &Arc<CallRecord>, weight: usize) {
         self.counters.offered.add(1);
         let mut dropped = Vec::new();
-        let mut waiting = Waiting { record: Arc::clone(record), since: Instant::now() };
+        let mut waiting = Waiting { record: Arc::clone(record), weight, since: Instant::now() };
         let mut queue = self.queue();
-        if !queue.could_fit(weight) {
+        if !queue.items.could_fit(weight) {
             drop(queue);
-            self.counters.overflow.add(1);
+            self.resolve(&[waiting], Outcome::Overflow);
             return;
         }
-        while let Err((_, back)) = queue.push(waiting, weight) {
+        while let Err((_, back)) = queue.items.push(waiting, weight) {
             waiting = back;
-            let Some((oldest, _)) = queue.pop() else { break };
+            let Some((oldest, _)) = queue.items.pop() else { break };
             dropped.push(oldest);
         }
-        let len = queue.len();
+        let (len, batch) = (queue.items.len(), queue.batch);
         drop(queue);
-        self.counters.overflow.add(dropped.len() as u64);
+        self.resolve(&dropped, Outcome::Overflow);
         // The worker waits for the first record, then for a full batch or the time to send a smaller one.
-        if len == 1 || len >= self.batch {
+        if len == 1 || len >= batch {
             self.arrived.notify_one();
         }
     }
@@ -133,7 +138,7 @@ impl Destination {
     /// As [`Self::offer`], from a thread that may wait: until there is room, or until `give_up`, which is asked now and
     /// then. False when the record was not queued.
     pub fn offer_patiently(&self, record: &Arc<CallRecord>, weight: usize, give_up: &dyn Fn() -> bool) -> bool {
-        let full = |queue: &mut Bounded<Waiting>| queue.could_fit(weight) && queue.fits(weight).is_err();
+        let full = |queue: &mut Queue| queue.items.could_fit(weight) && queue.items.fits(weight).is_err();
         loop {
             let waited = self.room.wait_timeout_while(self.queue(), ASK_EVERY, |queue| full(queue));
             let (queue, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -159,27 +164,28 @@ impl Destination {
     /// Length of the queue, and since when its oldest record waits.
     pub fn waiting(&self) -> (usize, Option<Instant>) {
         let queue = self.queue();
-        (queue.len(), queue.front().map(|waiting| waiting.since))
+        (queue.items.len(), queue.items.front().map(|waiting| waiting.since))
     }
 
-    /// Takes the next batch.
-    pub fn take(&self, max_records: usize, max_bytes: usize) -> Vec<Arc<CallRecord>> {
-        let taken = self.queue().take(max_records, max_bytes);
+    /// Takes the next batch. What is taken is to be resolved, or given back.
+    pub fn take(&self, max_records: usize, max_bytes: usize) -> Vec<Waiting> {
+        let taken = self.queue().items.take(max_records, max_bytes);
         self.room.notify_all();
-        taken.into_iter().map(|waiting| waiting.record).collect()
+        taken
     }
 
-    pub fn mode(&self) -> watch::Receiver<Mode> {
-        self.mode.subscribe()
+    /// Puts back what was taken, in front of everything else; the queue may then hold more than its bounds for a while.
+    pub fn give_back(&self, records: Vec<Waiting>) {
+        let mut queue = self.queue();
+        for waiting in records.into_iter().rev() {
+            let weight = waiting.weight;
+            queue.items.push_front(waiting, weight);
+        }
     }
 
-    /// Moves on to `mode`, never back.
-    pub fn set_mode(&self, mode: Mode) {
-        self.mode.send_if_modified(|current| {
-            let later = mode > *current;
-            *current = mode.max(*current);
-            later
-        });
+    /// Says what became of records.
+    pub fn resolve(&self, records: &[Waiting], outcome: Outcome) {
+        self.counters.of(outcome).add(records.len() as u64);
     }
 
     /// Why the last attempt failed; `None` when it did not.
@@ -197,7 +203,7 @@ impl Destination {
         let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (waiting_bytes, oldest) = {
             let queue = self.queue();
-            (queue.bytes() as u64, queue.front().map(|waiting| waiting.since))
+            (queue.items.bytes() as u64, queue.items.front().map(|waiting| waiting.since))
         };
         let oldest_seconds = oldest.map_or(0.0, |since| since.elapsed().as_secs_f64());
         DestinationStats {
@@ -210,17 +216,29 @@ impl Destination {
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Bounded<Waiting>> {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Keeps a destination open. When the last holder lets go, the worker delivers what is left and ends.
-pub(crate) struct Lease(pub Arc<Destination>);
+pub(crate) struct Lease(Arc<Destination>);
+
+impl Lease {
+    /// One more user; true when it is the only one.
+    pub fn new(destination: &Arc<Destination>) -> (Self, bool) {
+        let only = destination.turns.enter();
+        (Self(Arc::clone(destination)), only)
+    }
+
+    pub fn destination(&self) -> &Arc<Destination> {
+        &self.0
+    }
+}
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.set_mode(Mode::Close);
+        self.0.turns.leave();
     }
 }
 
@@ -234,7 +252,7 @@ mod tests {
     }
 
     fn ids(destination: &Destination) -> Vec<String> {
-        destination.take(100, usize::MAX).iter().map(|record| record.id.clone()).collect()
+        destination.take(100, usize::MAX).iter().map(|waiting| waiting.record.id.clone()).collect()
     }
 
     #[test]
@@ -292,10 +310,14 @@ mod tests {
     }
 
     #[test]
-    fn the_mode_never_moves_back() {
-        let destination = destination(1, 1);
-        destination.set_mode(Mode::Flush);
-        destination.set_mode(Mode::Close);
-        assert_eq!(*destination.mode().borrow(), Mode::Flush);
+    fn what_is_given_back_comes_first_again() {
+        let destination = destination(2, 100);
+        destination.offer(&testing::record("a"), 40);
+        destination.offer(&testing::record("b"), 40);
+        let taken = destination.take(2, usize::MAX);
+        destination.offer(&testing::record("c"), 40);
+        destination.give_back(taken);
+        assert_eq!(destination.stats().waiting_bytes, 120, "more than its bounds, for a while");
+        assert_eq!(ids(&destination), ["a", "b", "c"]);
     }
 }

@@ -3,34 +3,34 @@
 //! One thread on purpose: reading and sending traces may take the time that is left over, never the cores that serve
 //! requests. Between two records the engine yields to the exporters, which run on the same thread.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::convert::Infallible;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ai_tracing_config::ai_tracing::AiTracing;
 use ai_tracing_core::record::CallRecord;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::destination::{Destination, Lease, Mode, QueueOptions};
+use crate::destination::{Lease, QueueOptions};
 use crate::exporter::Exporter;
+use crate::exporter::identity::identity;
 use crate::exporter::langfuse::{self, Langfuse};
 use crate::exporter::otlp::{self, Otlp};
 use crate::http::Client;
+use crate::lanes::{Lane, Lanes};
 use crate::log::Throttle;
 use crate::metrics::{self, LlmMetrics};
 use crate::priority::{give_way, pause};
 use crate::sampling;
 use crate::sink::{Sink, Waiting};
-use crate::stats::{Counter, DestinationStats, Stats};
+use crate::stats::{Counter, Stats};
 use crate::tracer::{Tracer, TracerError};
 use crate::weight::weigh;
-use crate::worker;
 
 /// How often the engine looks into the sink while there is traffic.
 const TICK: Duration = Duration::from_millis(25);
@@ -81,33 +81,15 @@ pub struct Engine {
 
 pub(crate) struct Shared {
     sink: Sink,
-    runtime: Handle,
     records: Counter,
     unreadable: Counter,
     ignored: Counter,
     sampled_out: Counter,
     metrics: Arc<LlmMetrics>,
-    destinations: Mutex<Destinations>,
-    client: OnceLock<Client>,
-}
-
-#[derive(Default)]
-struct Destinations {
+    lanes: Lanes,
     /// Those that get every record.
-    always: Vec<Arc<Lease>>,
-    /// Open ones, as long as a tracer holds them.
-    langfuse: Open<langfuse::Config>,
-    otlp: Open<otlp::Config>,
-    running: Vec<Running>,
-    retired: DestinationStats,
-}
-
-/// Destinations of one kind, by what they are made of.
-type Open<C> = HashMap<C, Weak<Lease>>;
-
-struct Running {
-    destination: Arc<Destination>,
-    worker: tokio::task::JoinHandle<()>,
+    always: Mutex<Vec<Lease>>,
+    client: OnceLock<Client>,
 }
 
 impl Engine {
@@ -119,13 +101,13 @@ impl Engine {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let shared = Arc::new(Shared {
             sink: Sink::new(options.max_entries, options.max_bytes),
-            runtime: runtime.handle().clone(),
             records: Counter::default(),
             unreadable: Counter::default(),
             ignored: Counter::default(),
             sampled_out: Counter::default(),
             metrics: Arc::new(LlmMetrics::new(options.metrics)),
-            destinations: Mutex::default(),
+            lanes: Lanes::new(runtime.handle().clone()),
+            always: Mutex::default(),
             client: OnceLock::new(),
         });
         let (stop, stopped) = oneshot::channel();
@@ -153,12 +135,16 @@ impl Engine {
 
     /// Adds a destination that gets every record, whatever the configuration of the call.
     pub fn always<E: Exporter>(&self, exporter: E, queue: QueueOptions) {
-        let lease = self.shared.launch(exporter, &queue);
-        self.shared.destinations().always.push(lease);
+        // Two of the same name are two destinations.
+        let mut always = self.shared.always();
+        let identity = identity(&["always", exporter.name(), &always.len().to_string()]);
+        let Ok(lease) = self.shared.lanes.open(identity, (), &queue, |()| Ok::<_, Infallible>(exporter));
+        always.push(lease);
     }
 
     /// Compiles a plugin configuration: settings for the capture, and destinations, which are shared with every other
-    /// configuration that names the same endpoint, credentials and options. `lookup` resolves `{vault://env/NAME}`
+    /// configuration that names the same endpoint, account and form of traces; of other options, the last ones count.
+    /// `lookup` resolves `{vault://env/NAME}`
     /// references to environment variables. A destination that no tracer uses any more delivers what it has and ends.
     ///
     /// # Errors
@@ -215,60 +201,20 @@ impl Engine {
 }
 
 impl Shared {
-    /// Starts the worker of a new destination.
-    pub fn launch<E: Exporter>(&self, exporter: E, queue: &QueueOptions) -> Arc<Lease> {
-        let destination = Arc::new(Destination::new(exporter.label(), exporter.limits().max_records, queue));
-        // Without randomness all gateways would retry in step, and that is all.
-        let seed = getrandom::u64().unwrap_or_default();
-        let work = worker::run(exporter, Arc::clone(&destination), queue.retry(), seed);
-        let worker = self.runtime.spawn(work);
-        let mut destinations = self.destinations();
-        destinations.sweep();
-        destinations.running.push(Running { destination: Arc::clone(&destination), worker });
-        Arc::new(Lease(destination))
-    }
-
-    /// The destination of a configuration's Langfuse; the one that is open already where all options agree.
-    fn langfuse(&self, config: &AiTracing, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Arc<Lease>, TracerError> {
+    /// The destination of a configuration's Langfuse.
+    fn langfuse(&self, config: &AiTracing, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Lease, TracerError> {
         let config = langfuse::Config::read(config, lookup)?;
         let queue = config.batching.queue;
-        self.open(
-            |it| &mut it.langfuse,
-            config,
-            &queue,
-            |config| Langfuse::new(config, self.client("langfuse_endpoint")?),
-        )
+        let make = |config| Langfuse::new(config, self.client("langfuse_endpoint")?);
+        self.lanes.open(config.identity(), config, &queue, make)
     }
 
     /// The destination of a configuration's OTLP receiver, if it names one.
-    fn otlp(
-        &self,
-        config: &AiTracing,
-        lookup: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Option<Arc<Lease>>, TracerError> {
+    fn otlp(&self, config: &AiTracing, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Option<Lease>, TracerError> {
         let Some(config) = otlp::Config::read(config, lookup)? else { return Ok(None) };
         let queue = config.batching.queue;
-        self.open(|it| &mut it.otlp, config, &queue, |config| Otlp::new(config, self.client("otlp_endpoint")?))
-            .map(Some)
-    }
-
-    /// The open destination that is made of the same, or a new one.
-    fn open<C: Clone + Eq + Hash, E: Exporter>(
-        &self,
-        kind: fn(&mut Destinations) -> &mut Open<C>,
-        config: C,
-        queue: &QueueOptions,
-        make: impl FnOnce(C) -> Result<E, TracerError>,
-    ) -> Result<Arc<Lease>, TracerError> {
-        if let Some(open) = kind(&mut self.destinations()).get(&config).and_then(Weak::upgrade) {
-            return Ok(open);
-        }
-        let lease = self.launch(make(config.clone())?, queue);
-        let mut destinations = self.destinations();
-        let open = kind(&mut destinations);
-        open.retain(|_, lease| lease.strong_count() > 0);
-        open.insert(config, Arc::downgrade(&lease));
-        Ok(lease)
+        let make = |config| Otlp::new(config, self.client("otlp_endpoint")?);
+        self.lanes.open(config.identity(), config, &queue, make).map(Some)
     }
 
     /// The HTTP client of all exporters, made when the first one needs it: reading root certificates takes a while.
@@ -282,32 +228,20 @@ impl Shared {
     }
 
     fn stats(&self) -> Stats {
-        let mut destinations = self.destinations();
-        destinations.sweep();
+        let (destinations, retired) = self.lanes.stats();
         Stats {
             sink: self.sink.stats(),
             records: self.records.get(),
             unreadable: self.unreadable.get(),
             ignored: self.ignored.get(),
             sampled_out: self.sampled_out.get(),
-            destinations: destinations.running.iter().map(|running| running.destination.stats()).collect(),
-            retired: destinations.retired.clone(),
+            destinations,
+            retired,
         }
     }
 
-    fn destinations(&self) -> MutexGuard<'_, Destinations> {
-        self.destinations.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Destinations {
-    /// Adds up and forgets the destinations whose workers have ended.
-    fn sweep(&mut self) {
-        let (ended, running) = std::mem::take(&mut self.running).into_iter().partition(|it| it.worker.is_finished());
-        self.running = running;
-        for Running { destination, .. } in ended {
-            self.retired.add(&destination.stats());
-        }
+    fn always(&self) -> MutexGuard<'_, Vec<Lease>> {
+        self.always.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -388,10 +322,10 @@ impl Reader {
         }
         let weight = weigh(&record);
         for lease in tracer.destinations() {
-            lease.0.offer(&record, weight);
+            lease.destination().offer(&record, weight);
         }
-        for lease in &self.shared.destinations().always {
-            lease.0.offer(&record, weight);
+        for lease in self.shared.always().iter() {
+            lease.destination().offer(&record, weight);
         }
     }
 
@@ -411,18 +345,18 @@ impl Reader {
         let read_until = begun + budget / 2;
         while Instant::now() < read_until && self.read_some().await {}
         self.log_drops();
-        let running = std::mem::take(&mut self.shared.destinations().running);
-        for it in &running {
-            it.destination.set_mode(Mode::Flush);
+        let lanes = self.shared.lanes.take();
+        for lane in &lanes {
+            lane.destination.turns.flush();
         }
         let mut left = 0;
-        for Running { destination, mut worker } in running {
+        for Lane { destination, mut worker, .. } in lanes {
             if timeout_at(begun + budget, &mut worker).await.is_err() {
                 worker.abort();
             }
             let stats = destination.stats();
             left += stats.waiting;
-            self.shared.destinations().retired.add(&stats);
+            self.shared.lanes.retire(&stats);
         }
         left += self.shared.sink.stats().undone();
         if let Some(count) = self.drops.rest() {

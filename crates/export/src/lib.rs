@@ -16,6 +16,7 @@ mod destination;
 mod engine;
 pub mod exporter;
 mod http;
+mod lanes;
 mod log;
 pub mod metrics;
 mod priority;
@@ -27,6 +28,7 @@ mod stats;
 #[cfg(test)]
 mod testing;
 mod tracer;
+mod turn;
 mod weight;
 mod worker;
 

@@ -102,6 +102,16 @@ impl Dropped {
     }
 }
 
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Delivered,
+    Overflow,
+    Expired,
+    Rejected,
+    Unencodable,
+}
+
 /// A counter that several threads read.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
@@ -122,6 +132,8 @@ pub(crate) struct Counters {
     pub offered: Counter,
     pub delivered: Counter,
     pub overflow: Counter,
+    /// The part of it that the log has been given.
+    pub overflow_told: Counter,
     pub expired: Counter,
     pub rejected: Counter,
     pub unencodable: Counter,
@@ -130,6 +142,16 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    pub fn of(&self, outcome: Outcome) -> &Counter {
+        match outcome {
+            Outcome::Delivered => &self.delivered,
+            Outcome::Overflow => &self.overflow,
+            Outcome::Expired => &self.expired,
+            Outcome::Rejected => &self.rejected,
+            Outcome::Unencodable => &self.unencodable,
+        }
+    }
+
     pub fn stats(&self) -> DestinationStats {
         let dropped = Dropped {
             overflow: self.overflow.get(),

@@ -1,10 +1,12 @@
 //! What the crate's tests share.
 
+pub(crate) mod any;
 pub(crate) mod server;
 mod spans;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ai_tracing_core::capture::{Capture, Finished, Headers, Ids, RequestHead};
 use ai_tracing_core::record::{CallRecord, End};
@@ -13,6 +15,9 @@ use ai_tracing_core::time::At;
 use serde_json::{Value, json};
 
 pub(crate) use spans::readable;
+
+use crate::destination::QueueOptions;
+use crate::exporter::config::Batching;
 
 /// A record with every field absent that may be.
 pub(crate) fn minimal(id: &str) -> Value {
@@ -57,6 +62,36 @@ pub(crate) fn from_json(value: Value) -> Arc<CallRecord> {
 pub(crate) fn calls() -> Vec<Arc<CallRecord>> {
     let lines = include_str!("../fixtures/calls.jsonl").lines();
     lines.map(|line| Arc::new(serde_json::from_str(line).unwrap())).collect()
+}
+
+/// The same with a name for each.
+pub(crate) fn named_calls() -> Vec<(&'static str, Arc<CallRecord>)> {
+    let names = [
+        "chat",
+        "stream_with_tool_calls",
+        "embeddings",
+        "error",
+        "client_gone_estimated",
+        "upstream_error",
+        "choices_and_nul",
+        "minimal",
+    ];
+    let calls = calls();
+    assert_eq!(calls.len(), names.len());
+    names.into_iter().zip(calls).collect()
+}
+
+/// Large batches, and retries without a pause that a test would notice.
+pub(crate) fn batching() -> Batching {
+    Batching {
+        max_batch_size: 200,
+        max_coalescing_delay: Duration::from_secs(1),
+        queue: QueueOptions {
+            initial_retry_delay: Duration::from_millis(1),
+            max_retry_delay: Duration::from_millis(2),
+            ..QueueOptions::default()
+        },
+    }
 }
 
 struct NoHeaders;

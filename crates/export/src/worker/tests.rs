@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::sync::Mutex;
 
+use ai_tracing_core::record::CallRecord;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::destination::QueueOptions;
+use crate::destination::{Lease, QueueOptions};
 use crate::exporter::EncodeError;
 use crate::testing;
 
@@ -56,6 +57,8 @@ impl Exporter for Scripted {
 
 struct Bench {
     destination: Arc<Destination>,
+    /// Keeps the destination open.
+    lease: Lease,
     attempts: Attempts,
     worker: JoinHandle<()>,
 }
@@ -86,8 +89,10 @@ fn slow_bench(
         takes,
     };
     let destination = Arc::new(Destination::new("scripted".into(), max_records, &OPTIONS));
-    let worker = tokio::spawn(run(exporter, Arc::clone(&destination), OPTIONS.retry(), 1));
-    Bench { destination, attempts, worker }
+    let (lease, _) = Lease::new(&destination);
+    let turn = destination.turns.next();
+    let worker = tokio::spawn(run(exporter, Arc::clone(&destination), OPTIONS.retry(), turn, 1));
+    Bench { destination, lease, attempts, worker }
 }
 
 impl Bench {
@@ -97,11 +102,14 @@ impl Bench {
 
     /// Nothing more comes: waits until everything is delivered or dropped.
     async fn close(self) -> (Vec<(Duration, Vec<String>)>, crate::DestinationStats) {
-        self.end(Mode::Close).await
+        drop(self.lease);
+        self.worker.await.unwrap();
+        (std::mem::take(&mut *self.attempts.lock().unwrap()), self.destination.stats())
     }
 
-    async fn end(self, mode: Mode) -> (Vec<(Duration, Vec<String>)>, crate::DestinationStats) {
-        self.destination.set_mode(mode);
+    /// The process ends: waits until everything has had its attempt.
+    async fn flush(self) -> (Vec<(Duration, Vec<String>)>, crate::DestinationStats) {
+        self.destination.turns.flush();
         self.worker.await.unwrap();
         (std::mem::take(&mut *self.attempts.lock().unwrap()), self.destination.stats())
     }
@@ -208,11 +216,24 @@ async fn splitting_isolates_the_record_at_fault() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_for_good_is_dropped() {
-    let bench = bench(2, |_, _| Delivery::Fatal { why: "HTTP 415".into() });
-    bench.offer(&["a", "b"]);
+async fn a_poisonous_record_costs_itself_alone() {
+    let bench = bench(100, |_, ids| {
+        if ids.contains(&"41".to_owned()) { Delivery::Fatal { why: "HTTP 400".into() } } else { Delivery::Accepted }
+    });
+    let ids: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+    bench.offer(&ids.iter().map(String::as_str).collect::<Vec<_>>());
     let (attempts, stats) = bench.close().await;
-    assert_eq!((attempts.len(), stats.dropped.rejected, stats.waiting), (1, 2, 0));
+    assert_eq!((stats.delivered, stats.dropped.rejected, stats.waiting), (99, 1, 0));
+    assert!(attempts.len() < 20, "{}", attempts.len());
+    assert_eq!(stats.last_loss.as_deref(), Some("HTTP 400"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_without_names_are_counted_and_nothing_is_sent_again() {
+    let bench = bench(4, |_, _| Delivery::Short { refused: 3, why: "too old".into() });
+    bench.offer(&["a", "b", "c", "d"]);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!((attempts.len(), stats.delivered, stats.dropped.rejected, stats.waiting), (1, 1, 3, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,7 +261,7 @@ async fn a_dead_destination_keeps_the_newest() {
 async fn a_flush_sends_everything_at_once() {
     let bench = bench(2, |_, _| Delivery::Accepted);
     bench.offer(&["a", "b", "c"]);
-    let (attempts, stats) = bench.end(Mode::Flush).await;
+    let (attempts, stats) = bench.flush().await;
     assert_eq!(ids(&attempts), ["a,b", "c"]);
     assert!(attempts.iter().all(|(at, _)| at.is_zero()));
     assert_eq!((stats.delivered, stats.waiting), (3, 0));
@@ -251,7 +272,7 @@ async fn a_flush_cuts_a_pause_short_tries_once_and_leaves_the_rest_counted() {
     let bench = bench(2, |_, _| refused(Some(Duration::from_secs(100))));
     bench.offer(&["a", "b", "c", "d"]);
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let (attempts, stats) = bench.end(Mode::Flush).await;
+    let (attempts, stats) = bench.flush().await;
     assert_eq!(ids(&attempts), ["a,b", "a,b"]);
     assert_eq!(attempts[1].0.as_secs(), 5);
     assert_eq!((stats.delivered, stats.dropped.total(), stats.waiting), (0, 0, 4));
@@ -265,7 +286,7 @@ async fn an_attempt_under_way_when_a_flush_begins_gets_one_more() {
     });
     bench.offer(&["a"]);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let (attempts, stats) = bench.end(Mode::Flush).await;
+    let (attempts, stats) = bench.flush().await;
     assert_eq!((attempts.len(), stats.delivered), (2, 1));
 }
 
@@ -276,7 +297,7 @@ async fn a_part_that_is_put_off_does_not_end_a_flush() {
         _ => Delivery::Accepted,
     });
     bench.offer(&["a", "b", "c", "d"]);
-    let (attempts, stats) = bench.end(Mode::Flush).await;
+    let (attempts, stats) = bench.flush().await;
     assert_eq!(ids(&attempts), ["a,b", "c,d"]);
     assert_eq!((stats.delivered, stats.waiting), (3, 1));
 }
@@ -346,17 +367,42 @@ async fn every_loss_is_logged_by_the_end() {
     assert_eq!(told, [50, 1, 99], "overflow and the first refusal at once, the others at the end");
 }
 
-#[test]
-fn the_log_hears_of_a_failure_when_it_begins_each_minute_and_when_it_ends() {
-    let start = Instant::now();
-    let at = |seconds| start + Duration::from_secs(seconds);
-    let mut health = Health::default();
-    assert_eq!(health.recovered(at(0)), None, "nothing had failed");
-    assert_eq!(health.failed(at(1)), Some(1));
-    assert_eq!((health.failed(at(2)), health.failed(at(60))), (None, None));
-    assert_eq!(health.failed(at(61)), Some(3));
-    assert_eq!(health.recovered(at(70)), Some(69));
-    assert_eq!(health.recovered(at(71)), None);
-    assert_eq!((health.failed(at(72)), health.recovered(at(73))), (None, None), "not another pair within the minute");
-    assert_eq!(health.failed(at(130)), Some(2));
+/// Another worker of the same destination.
+fn take_over(bench: &mut Bench, script: impl Fn(usize, &[String]) -> Delivery + Send + Sync + 'static) {
+    let exporter = Scripted {
+        script: Box::new(script),
+        attempts: Arc::clone(&bench.attempts),
+        start: Instant::now(),
+        max_records: 10,
+        takes: Duration::ZERO,
+    };
+    let turn = bench.destination.turns.next();
+    let work = run(exporter, Arc::clone(&bench.destination), OPTIONS.retry(), turn, 1);
+    let before = std::mem::replace(&mut bench.worker, tokio::spawn(async {}));
+    bench.worker = tokio::spawn(async {
+        before.await.unwrap();
+        work.await;
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_worker_leaves_everything_to_its_successor_in_order() {
+    let mut bench = bench(2, |_, _| refused(Some(Duration::from_secs(50))));
+    bench.offer(&["a", "b", "c"]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    take_over(&mut bench, |_, _| Delivery::Accepted);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!(ids(&attempts), ["a,b", "a,b,c"], "the pause was the old worker's");
+    assert_eq!((stats.delivered, stats.waiting, stats.failing), (3, 0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_under_way_ends_before_the_successor_begins() {
+    let mut bench = slow_bench(2, Duration::from_secs(5), |_, _| Delivery::Accepted);
+    bench.offer(&["a", "b", "c"]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    take_over(&mut bench, |_, _| Delivery::Accepted);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!(ids(&attempts), ["a,b", "c"]);
+    assert_eq!(stats.delivered, 3);
 }
