@@ -24,6 +24,8 @@ mod queue;
 mod retry;
 mod sampling;
 mod sink;
+#[allow(dead_code)] // until the engine drives it
+pub mod spool;
 mod stats;
 #[cfg(test)]
 mod testing;
