@@ -1,7 +1,12 @@
 //! One destination as the engine sees it: a bounded queue that a worker empties.
 //!
-//! A full queue drops its **oldest** records, as Kong's queue does: when a destination comes back after an hour, what
-//! happened last is worth more than what happened first.
+//! With a spool the queue is only the part of what waits that is in memory. Once it is full the destination has fallen
+//! *behind*: nothing more is queued, and when there is room the worker takes what comes next from the spool, in order,
+//! until it has caught up.
+//!
+//! Records that the spool did not take are in the queue alone. To make room for them it drops its **oldest** records,
+//! as Kong's queue does: when a destination comes back after an hour, what happened last is worth more than what
+//! happened first.
 //!
 //! Every record that is offered is resolved in the end, once: delivered, or dropped with a reason. Until then it waits.
 
@@ -12,10 +17,14 @@ use ai_tracing_core::record::CallRecord;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::backlog::{Backlog, News, Read};
 use crate::queue::Bounded;
 use crate::retry::RetryOptions;
+use crate::spool::{Event, LaneId, Position, Why};
 use crate::stats::{Counters, DestinationStats, Outcome};
+use crate::storage;
 use crate::turn::Turns;
+use crate::weight::weigh;
 
 /// Bounds and patience of one destination. How records are batched is the exporter's
 /// [`limits`](crate::exporter::Exporter::limits).
@@ -56,6 +65,9 @@ impl QueueOptions {
     }
 }
 
+/// Bytes of records in memory, where the others wait in the spool.
+const MAX_IN_MEMORY: usize = 16 << 20;
+
 /// How often someone who waits for room asks whether it is still worth while.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
@@ -67,6 +79,7 @@ pub(crate) struct Destination {
     /// Who uses it, and who works for it.
     pub turns: Turns,
     queue: Mutex<Queue>,
+    backlog: Option<Backlog>,
     arrived: Notify,
     failing: Mutex<Option<String>>,
     /// Why records were lost the last time.
@@ -77,6 +90,8 @@ pub(crate) struct Destination {
 
 struct Queue {
     items: Bounded<Waiting>,
+    /// The first record that waits on disk alone: everything from here on is to be read back.
+    behind: Option<Position>,
     /// Length at which a batch is complete.
     batch: usize,
 }
@@ -85,37 +100,73 @@ struct Queue {
 #[derive(Clone)]
 pub(crate) struct Waiting {
     pub record: Arc<CallRecord>,
+    /// Where it is in the spool, if it is there.
+    pub position: Option<Position>,
     pub weight: usize,
     pub since: Instant,
 }
 
 impl Destination {
-    pub fn new(name: String, batch: usize, options: &QueueOptions) -> Self {
-        Self {
+    pub fn new(name: String, batch: usize, options: &QueueOptions, backlog: Option<Backlog>) -> Self {
+        let destination = Self {
             name,
             counters: Counters::default(),
             turns: Turns::default(),
-            queue: Mutex::new(Queue { items: Bounded::new(options.max_entries, options.max_bytes), batch }),
+            queue: Mutex::new(Queue { items: Bounded::new(0, 0), behind: None, batch }),
+            backlog,
             arrived: Notify::new(),
             failing: Mutex::new(None),
             lost: Mutex::new(None),
             room: Condvar::new(),
-        }
+        };
+        destination.adjust(batch, options);
+        destination
     }
 
     /// Other bounds, for what comes from now on.
     pub fn adjust(&self, batch: usize, options: &QueueOptions) {
+        let max_bytes = if self.backlog.is_some() { options.max_bytes.min(MAX_IN_MEMORY) } else { options.max_bytes };
         let mut queue = self.queue();
-        queue.items.set_bounds(options.max_entries, options.max_bytes);
+        queue.items.set_bounds(options.max_entries, max_bytes);
         queue.batch = batch;
     }
 
-    /// Queues a record of `weight` bytes; makes room by dropping the oldest.
-    pub fn offer(&self, record: &Arc<CallRecord>, weight: usize) {
+    /// The lane of the spool, if there is one. On the engine's thread, before anything is offered with a position: what
+    /// earlier processes have left comes first.
+    pub fn lane(&self) -> Option<LaneId> {
+        let (lane, pending) = self.backlog.as_ref()?.lane(&self.name)?;
+        if let Some(pending) = pending.filter(|pending| pending.records > 0) {
+            self.fall_behind(pending.first, pending.records);
+        }
+        Some(lane)
+    }
+
+    /// More waits in the spool than was offered, from a position on.
+    fn fall_behind(&self, from: Position, records: u64) {
+        self.counters.offered.add(records);
+        self.counters.recovered.add(records);
+        self.queue().behind.get_or_insert(from);
+        self.arrived.notify_one();
+    }
+
+    /// Queues a record of `weight` bytes, unless it waits its turn in the spool; makes room by dropping the oldest where
+    /// it is not there.
+    pub fn offer(&self, record: &Arc<CallRecord>, weight: usize, position: Option<Position>) {
         self.counters.offered.add(1);
-        let mut dropped = Vec::new();
-        let mut waiting = Waiting { record: Arc::clone(record), weight, since: Instant::now() };
         let mut queue = self.queue();
+        if let Some(position) = position {
+            if queue.behind.is_none() && queue.items.fits(weight).is_err() {
+                queue.behind = Some(position);
+                self.arrived.notify_one();
+            }
+            if queue.behind.is_some() {
+                return;
+            }
+        } else {
+            self.counters.unspooled.add(1);
+        }
+        let mut dropped = Vec::new();
+        let mut waiting = Waiting { record: Arc::clone(record), position, weight, since: Instant::now() };
         if !queue.items.could_fit(weight) {
             drop(queue);
             self.resolve(&[waiting], Outcome::Overflow);
@@ -132,6 +183,76 @@ impl Destination {
         // The worker waits for the first record, then for a full batch or the time to send a smaller one.
         if len == 1 || len >= batch {
             self.arrived.notify_one();
+        }
+    }
+
+    /// Fills the queue up to `max_records` from the spool where it has fallen behind. On the engine's thread.
+    pub fn refill(&self, max_records: usize, max_bytes: usize) {
+        let (Some(_), Some(backlog)) = (self.lane(), &self.backlog) else { return };
+        loop {
+            let (from, len) = {
+                let queue = self.queue();
+                (queue.behind, queue.items.len())
+            };
+            let Some(from) = from.filter(|_| len < max_records) else { return };
+            let Read { records, next } = backlog.read(from, max_records - len, max_bytes);
+            let (mut unreadable, since) = (Vec::new(), Instant::now());
+            let mut queue = self.queue();
+            queue.behind = next;
+            for (position, record) in records {
+                match record {
+                    Ok(record) => {
+                        let (weight, record) = (weigh(&record), Arc::new(record));
+                        let waiting = Waiting { record, position: Some(position), weight, since };
+                        queue.items.push_anyway(waiting, weight);
+                    }
+                    Err(why) => unreadable.push((position, why)),
+                }
+            }
+            let found = !queue.items.is_empty();
+            drop(queue);
+            if let Some((_, why)) = unreadable.first() {
+                let positions: Vec<_> = unreadable.iter().map(|(position, _)| *position).collect();
+                let lost = backlog.resolve(&positions);
+                self.counters.damaged.add(lost);
+                tracing::error!(lost, "AI Tracing: {} lost records: what the spool has is no record: {why}", self.name);
+            }
+            if found {
+                return;
+            }
+        }
+    }
+
+    /// Takes note of what happened in the spool, and of how much waits there. On the engine's thread.
+    pub fn hear(&self, events: &[Event]) {
+        let Some(backlog) = &self.backlog else { return };
+        for news in events.iter().filter_map(|event| backlog.hear(event)) {
+            match news {
+                News::More { from, records } => self.fall_behind(from, records),
+                News::Lost { records, why, before } => {
+                    let (outcome, why) = match why {
+                        Why::Full => (Outcome::Overflow, "the spool is full"),
+                        Why::Aged => (Outcome::Expired, "they are older than the spool keeps them"),
+                        Why::Damaged => (Outcome::Damaged, "the spool cannot read them back"),
+                    };
+                    self.counters.of(outcome).add(records);
+                    if outcome == Outcome::Overflow {
+                        self.counters.overflow_told.add(records);
+                    }
+                    self.set_lost(why);
+                    tracing::error!(lost = records, "AI Tracing: {} lost records: {why}", self.name);
+                    self.forget(before);
+                }
+            }
+        }
+        backlog.look();
+    }
+
+    /// Drops what is counted as lost already.
+    fn forget(&self, before: Option<Position>) {
+        let mut queue = self.queue();
+        while queue.items.front().is_some_and(|waiting| waiting.position.is_some() && waiting.position < before) {
+            queue.items.pop();
         }
     }
 
@@ -152,7 +273,7 @@ impl Destination {
             }
         }
         // Nobody else puts anything in: the room is still there.
-        self.offer(record, weight);
+        self.offer(record, weight, None);
         true
     }
 
@@ -183,9 +304,16 @@ impl Destination {
         }
     }
 
-    /// Says what became of records.
+    /// Says what became of records. Those that the spool has lost meanwhile are counted as lost.
     pub fn resolve(&self, records: &[Waiting], outcome: Outcome) {
-        self.counters.of(outcome).add(records.len() as u64);
+        let positions: Vec<_> = records.iter().filter_map(|waiting| waiting.position).collect();
+        let unspooled = (records.len() - positions.len()) as u64;
+        self.counters.unspooled_resolved.add(unspooled);
+        let spooled = match &self.backlog {
+            Some(backlog) if !positions.is_empty() => backlog.resolve(&positions),
+            _ => 0,
+        };
+        self.counters.of(outcome).add(unspooled + spooled);
     }
 
     /// Why the last attempt failed; `None` when it did not.
@@ -205,14 +333,20 @@ impl Destination {
             let queue = self.queue();
             (queue.items.bytes() as u64, queue.items.front().map(|waiting| waiting.since))
         };
-        let oldest_seconds = oldest.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let counted = self.counters.stats();
+        // What is known of the spool is a moment old.
+        let spooled = self.backlog.as_ref().map(Backlog::waiting).filter(|_| counted.waiting > 0);
+        let (spooled_bytes, spooled_since) = spooled.unwrap_or_default();
+        let oldest = oldest.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let spooled = spooled_since.map_or(0.0, |since| storage::now().0.saturating_sub(since.0) as f64 / 1e9);
         DestinationStats {
             name: self.name.clone(),
             waiting_bytes,
-            oldest_seconds,
+            spooled_bytes,
+            oldest_seconds: oldest.max(spooled),
             failing,
             last_loss,
-            ..self.counters.stats()
+            ..counted
         }
     }
 
@@ -248,7 +382,7 @@ mod tests {
     use crate::testing;
 
     fn destination(max_entries: usize, max_bytes: usize) -> Destination {
-        Destination::new("test".into(), 10, &QueueOptions { max_entries, max_bytes, ..QueueOptions::default() })
+        Destination::new("test".into(), 10, &QueueOptions { max_entries, max_bytes, ..QueueOptions::default() }, None)
     }
 
     fn ids(destination: &Destination) -> Vec<String> {
@@ -259,7 +393,7 @@ mod tests {
     fn a_full_queue_drops_its_oldest() {
         let destination = destination(2, 100);
         for (id, weight) in [("a", 40), ("b", 40), ("c", 40), ("d", 90)] {
-            destination.offer(&testing::record(id), weight);
+            destination.offer(&testing::record(id), weight, None);
         }
         let stats = destination.stats();
         assert_eq!((stats.offered, stats.dropped.overflow, stats.waiting, stats.waiting_bytes), (4, 3, 1, 90));
@@ -269,8 +403,8 @@ mod tests {
     #[test]
     fn a_record_larger_than_the_queue_is_dropped() {
         let destination = destination(10, 100);
-        destination.offer(&testing::record("a"), 40);
-        destination.offer(&testing::record("b"), 101);
+        destination.offer(&testing::record("a"), 40, None);
+        destination.offer(&testing::record("b"), 101, None);
         assert_eq!((destination.stats().dropped.overflow, destination.stats().waiting), (1, 1));
         assert_eq!(ids(&destination), ["a"], "and takes no other with it");
     }
@@ -280,7 +414,7 @@ mod tests {
         let destination = destination(10, 100);
         assert_eq!(destination.stats().oldest_seconds, 0.0);
         for id in ["a", "b"] {
-            destination.offer(&testing::record(id), 1);
+            destination.offer(&testing::record(id), 1, None);
             tokio::time::advance(Duration::from_secs(2)).await;
         }
         assert_eq!(destination.stats().oldest_seconds, 4.0);
@@ -312,10 +446,10 @@ mod tests {
     #[test]
     fn what_is_given_back_comes_first_again() {
         let destination = destination(2, 100);
-        destination.offer(&testing::record("a"), 40);
-        destination.offer(&testing::record("b"), 40);
+        destination.offer(&testing::record("a"), 40, None);
+        destination.offer(&testing::record("b"), 40, None);
         let taken = destination.take(2, usize::MAX);
-        destination.offer(&testing::record("c"), 40);
+        destination.offer(&testing::record("c"), 40, None);
         destination.give_back(taken);
         assert_eq!(destination.stats().waiting_bytes, 120, "more than its bounds, for a while");
         assert_eq!(ids(&destination), ["a", "b", "c"]);

@@ -6,17 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use crate::backlog::Backlog;
 use crate::destination::{Destination, Lease, QueueOptions};
 use crate::exporter::Exporter;
+use crate::spool::LaneKey;
 use crate::stats::DestinationStats;
+use crate::storage::Storage;
 use crate::worker;
-
-/// What configurations that name the same destination agree in.
-pub(crate) type Identity = [u8; 16];
 
 /// All destinations, open and closing ones.
 pub(crate) struct Lanes {
     runtime: Handle,
+    storage: Option<Arc<Storage>>,
     state: Mutex<State>,
 }
 
@@ -29,7 +30,7 @@ struct State {
 
 /// A destination and who works for it.
 pub(crate) struct Lane {
-    identity: Identity,
+    identity: LaneKey,
     pub destination: Arc<Destination>,
     /// What the exporter was made of.
     made_of: Box<dyn Any + Send>,
@@ -37,16 +38,16 @@ pub(crate) struct Lane {
 }
 
 impl Lanes {
-    /// Without destinations; workers will run on `runtime`.
-    pub fn new(runtime: Handle) -> Self {
-        Self { runtime, state: Mutex::default() }
+    /// Without destinations; workers will run on `runtime`, and what waits is kept in `storage`.
+    pub fn new(runtime: Handle, storage: Option<Arc<Storage>>) -> Self {
+        Self { runtime, storage, state: Mutex::default() }
     }
 
     /// The destination of this identity, opened where it is not. Where it is made of something else by now, a new
     /// exporter goes on from where the one before is: what was configured last counts.
     pub fn open<C: Any + Send + Eq + Clone, E: Exporter, F>(
         &self,
-        identity: Identity,
+        identity: LaneKey,
         made_of: C,
         queue: &QueueOptions,
         make: impl FnOnce(C) -> Result<E, F>,
@@ -71,7 +72,10 @@ impl Lanes {
                 lane.destination.adjust(batch, queue);
                 (lane.destination, Some(lane.worker))
             }
-            None => (Arc::new(Destination::new(exporter.label(), batch, queue)), None),
+            None => {
+                let backlog = self.storage.as_ref().map(|storage| Backlog::new(Arc::clone(storage), identity));
+                (Arc::new(Destination::new(exporter.label(), batch, queue, backlog)), None)
+            }
         };
         // Also where it was closing: whether its worker had seen the end already is not to be known.
         let (lease, _) = Lease::new(&destination);
@@ -106,6 +110,11 @@ impl Lanes {
         let mut state = self.state();
         state.sweep();
         (state.running.iter().map(|lane| lane.destination.stats()).collect(), state.retired.clone())
+    }
+
+    /// All destinations.
+    pub fn all(&self) -> Vec<Arc<Destination>> {
+        self.state().running.iter().map(|lane| Arc::clone(&lane.destination)).collect()
     }
 
     /// Takes all destinations away, to end them; see [`Self::retire`].

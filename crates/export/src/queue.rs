@@ -54,6 +54,12 @@ impl<T> Bounded<T> {
         self.items.push_front((item, weight));
     }
 
+    /// Appends an item, whatever the bounds: it has to go through here, and fits nowhere else.
+    pub fn push_anyway(&mut self, item: T, weight: usize) {
+        self.bytes += weight;
+        self.items.push_back((item, weight));
+    }
+
     /// Other bounds, for what is pushed from now on.
     pub fn set_bounds(&mut self, max_entries: usize, max_bytes: usize) {
         (self.max_entries, self.max_bytes) = (max_entries, max_bytes);

@@ -104,6 +104,11 @@ impl Headers for NoHeaders {
 
 /// A finished chat call whose request had this body and whose response was an empty 200.
 pub(crate) fn finished(body: &[u8]) -> Finished {
+    numbered(1, body)
+}
+
+/// The same with an id that ends in a number.
+pub(crate) fn numbered(number: u32, body: &[u8]) -> Finished {
     let settings = Arc::new(Settings { sampling_ratio: 1.0, ..Settings::default() });
     let head = RequestHead {
         method: "POST",
@@ -116,7 +121,7 @@ pub(crate) fn finished(body: &[u8]) -> Finished {
         route: None,
         consumer: None,
     };
-    let ids = Ids { call: "0198c0de-0000-7000-8000-000000000001".into(), trace: 1, span: 2 };
+    let ids = Ids { call: format!("0198c0de-0000-7000-8000-{number:012}"), trace: 1, span: 2 };
     let mut capture = Capture::start(&settings, &head, ids, At(1_767_323_045_678_901_000)).unwrap();
     capture.request_body(body);
     capture.response_head(200, &NoHeaders, At(1_767_323_046_000_000_000));

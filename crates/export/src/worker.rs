@@ -100,6 +100,7 @@ impl<E: Exporter> Worker<E> {
             if mode == Mode::HandOver {
                 return None;
             }
+            self.destination.refill(self.limits.max_records, self.limits.max_bytes);
             let closing = mode != Mode::Run;
             let (len, oldest) = self.destination.waiting();
             let due = oldest.map(|since| since + self.limits.max_delay);

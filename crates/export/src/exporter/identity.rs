@@ -2,9 +2,11 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::spool::LaneKey;
+
 /// Tells destinations apart, on disk as well: configurations that agree in all `parts` send to the same place, on the
 /// same account, in the same form. A digest, because parts may be secret.
-pub(crate) fn identity(parts: &[&str]) -> [u8; 16] {
+pub(crate) fn identity(parts: &[&str]) -> LaneKey {
     let mut digest = Sha256::new();
     for part in parts {
         // With their lengths: `ab`, `c` is not `a`, `bc`.
@@ -13,7 +15,7 @@ pub(crate) fn identity(parts: &[&str]) -> [u8; 16] {
     }
     let mut identity = [0; 16];
     identity.iter_mut().zip(digest.finalize()).for_each(|(to, from)| *to = from);
-    identity
+    LaneKey(identity)
 }
 
 #[cfg(test)]

@@ -4,11 +4,16 @@ use std::cell::RefCell;
 use std::sync::Mutex;
 
 use ai_tracing_core::record::CallRecord;
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::backlog::Backlog;
 use crate::destination::{Lease, QueueOptions};
 use crate::exporter::EncodeError;
+use crate::exporter::identity::identity;
+use crate::spool::{self, Entry};
+use crate::storage::Storage;
 use crate::testing;
 
 const DELAY: Duration = Duration::from_secs(1);
@@ -88,7 +93,7 @@ fn slow_bench(
         max_records,
         takes,
     };
-    let destination = Arc::new(Destination::new("scripted".into(), max_records, &OPTIONS));
+    let destination = Arc::new(Destination::new("scripted".into(), max_records, &OPTIONS, None));
     let (lease, _) = Lease::new(&destination);
     let turn = destination.turns.next();
     let worker = tokio::spawn(run(exporter, Arc::clone(&destination), OPTIONS.retry(), turn, 1));
@@ -97,7 +102,7 @@ fn slow_bench(
 
 impl Bench {
     fn offer(&self, ids: &[&str]) {
-        ids.iter().for_each(|id| self.destination.offer(&testing::record(id), 100));
+        ids.iter().for_each(|id| self.destination.offer(&testing::record(id), 100, None));
     }
 
     /// Nothing more comes: waits until everything is delivered or dropped.
@@ -405,4 +410,118 @@ async fn an_attempt_under_way_ends_before_the_successor_begins() {
     let (attempts, stats) = bench.close().await;
     assert_eq!(ids(&attempts), ["a,b", "c"]);
     assert_eq!(stats.delivered, 3);
+}
+
+/// A bench whose destination is a lane of a spool in a directory, with room for three records in memory.
+fn spooled_bench(
+    storage: &Arc<Storage>,
+    script: impl Fn(usize, &[String]) -> Delivery + Send + Sync + 'static,
+) -> Bench {
+    let options = QueueOptions { max_entries: 3, ..OPTIONS };
+    let backlog = Backlog::new(Arc::clone(storage), identity(&["scripted"]));
+    let destination = Arc::new(Destination::new("scripted".into(), 2, &options, Some(backlog)));
+    let attempts = Attempts::default();
+    let exporter = Scripted {
+        script: Box::new(script),
+        attempts: Arc::clone(&attempts),
+        start: Instant::now(),
+        max_records: 2,
+        takes: Duration::ZERO,
+    };
+    let (lease, _) = Lease::new(&destination);
+    let turn = destination.turns.next();
+    let worker = tokio::spawn(run(exporter, Arc::clone(&destination), OPTIONS.retry(), turn, 1));
+    Bench { destination, lease, attempts, worker }
+}
+
+impl Bench {
+    /// Writes records to the spool and offers them.
+    fn append(&self, storage: &Storage, ids: impl IntoIterator<Item = usize>) {
+        let lane = self.destination.lane().unwrap();
+        for id in ids {
+            let record = testing::record(&id.to_string());
+            let json = serde_json::to_vec(&*record).unwrap();
+            let positions = storage.append(&[Entry { lanes: &[lane], record: &json }]).unwrap();
+            self.destination.offer(&record, 100, Some(positions[0]));
+        }
+    }
+
+    /// What the engine does now and then.
+    fn keep_house(&self, storage: &Storage) {
+        self.destination.hear(&storage.keep_house());
+    }
+}
+
+fn storage(dir: &TempDir, change: impl FnOnce(&mut spool::Options)) -> Arc<Storage> {
+    let mut options = spool::Options::new(dir.path().to_owned());
+    change(&mut options);
+    Arc::new(Storage::open(options))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_has_fallen_behind_catches_up_in_order() {
+    let dir = TempDir::new().unwrap();
+    let storage = storage(&dir, |_| {});
+    let bench = spooled_bench(&storage, |attempt, _| if attempt < 3 { refused(None) } else { Delivery::Accepted });
+    bench.append(&storage, 0..20);
+    assert_eq!(bench.destination.waiting().0, 3, "the others are on disk alone");
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    bench.append(&storage, 20..40);
+    bench.keep_house(&storage);
+    let stats = bench.destination.stats();
+    assert_eq!((stats.offered, stats.waiting, stats.memory_only), (40, 40, 0));
+    assert!(stats.spooled_bytes > 40 * 500, "{}", stats.spooled_bytes);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    // It has caught up: what comes now is queued.
+    bench.append(&storage, [40]);
+    assert_eq!(bench.destination.waiting().0, 1);
+    let (attempts, stats) = bench.close().await;
+    let delivered: Vec<_> = attempts[2..].iter().flat_map(|(_, ids)| ids.clone()).collect();
+    assert_eq!(delivered, (0..41).map(|id| id.to_string()).collect::<Vec<_>>());
+    assert_eq!((stats.delivered, stats.dropped.total(), stats.waiting, stats.spooled_bytes), (41, 0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_goes_on_with_what_is_in_memory_and_then_with_what_is_on_disk() {
+    let dir = TempDir::new().unwrap();
+    let storage = storage(&dir, |_| {});
+    let mut bench = spooled_bench(&storage, |_, _| refused(Some(Duration::from_secs(50))));
+    bench.append(&storage, 0..10);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    take_over(&mut bench, |_, _| Delivery::Accepted);
+    let (attempts, stats) = bench.close().await;
+    let delivered: Vec<_> = attempts[1..].iter().flat_map(|(_, ids)| ids.clone()).collect();
+    assert_eq!(delivered, (0..10).map(|id| id.to_string()).collect::<Vec<_>>());
+    assert_eq!((stats.delivered, stats.waiting), (10, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_numbers_add_up_when_the_spool_is_full() {
+    let dir = TempDir::new().unwrap();
+    let storage = storage(&dir, |options| (options.max_bytes, options.segment_bytes) = (64 << 10, 8 << 10));
+    let bench = spooled_bench(&storage, |attempt, _| if attempt < 3 { refused(None) } else { Delivery::Accepted });
+    for id in 0..200 {
+        bench.append(&storage, [id]);
+        tokio::task::yield_now().await;
+    }
+    bench.keep_house(&storage);
+    let stats = bench.destination.stats();
+    assert!(stats.dropped.overflow > 20 && stats.waiting > 20, "{stats:?}");
+    assert_eq!(stats.offered, stats.dropped.overflow + stats.waiting);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!((stats.offered, stats.delivered + stats.dropped.overflow, stats.waiting), (200, 200, 0));
+    assert_eq!(attempts.last().unwrap().1.last().unwrap(), "199");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_memory_that_is_full_drops_what_is_nowhere_else() {
+    let dir = TempDir::new().unwrap();
+    let storage = storage(&dir, |_| {});
+    let bench = spooled_bench(&storage, |attempt, _| if attempt < 3 { refused(None) } else { Delivery::Accepted });
+    bench.offer(&["a", "b", "c", "d", "e"]);
+    let stats = bench.destination.stats();
+    assert_eq!((stats.dropped.overflow, stats.memory_only, stats.waiting), (2, 3, 3));
+    bench.append(&storage, 0..4);
+    let (_, stats) = bench.close().await;
+    assert_eq!((stats.delivered, stats.memory_only, stats.waiting), (7, 0, 0));
 }

@@ -8,6 +8,7 @@ use ai_tracing_config::vault;
 use super::endpoint;
 use crate::exporter::config::{Batching, timeout};
 use crate::exporter::identity::identity;
+use crate::spool::LaneKey;
 use crate::tracer::TracerError;
 
 /// What a destination is made of. Has no `Debug`, since it holds the secret key.
@@ -49,7 +50,7 @@ impl Config {
     }
 
     /// The same project, with the same form of its traces; a corrected secret delivers what waits.
-    pub fn identity(&self) -> [u8; 16] {
+    pub fn identity(&self) -> LaneKey {
         let observations = match self.observations {
             LangfuseObservations::Full => "full",
             LangfuseObservations::Compact => "compact",

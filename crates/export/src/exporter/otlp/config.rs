@@ -10,6 +10,7 @@ use super::environment::{self, Lookup};
 use crate::exporter::config::{Batching, timeout};
 use crate::exporter::endpoint;
 use crate::exporter::identity::identity;
+use crate::spool::LaneKey;
 use crate::tracer::TracerError;
 
 /// Path of traces below an endpoint.
@@ -61,7 +62,7 @@ impl Config {
 
     /// The same receiver and tenant, with the same form of its spans. Headers tell tenants apart, and which of them do
     /// is the receiver's secret: all count.
-    pub fn identity(&self) -> [u8; 16] {
+    pub fn identity(&self) -> LaneKey {
         let semconv = match self.semconv {
             OtlpSemconv::Openllmetry => "openllmetry",
             OtlpSemconv::Genai => "genai",

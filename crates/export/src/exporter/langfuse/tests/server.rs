@@ -196,8 +196,8 @@ async fn a_server_without_either_api_is_not_asked_without_pause() {
     let server = FakeLangfuse::start(gone).await;
     let config = server.config(LangfuseApi::Auto);
     let queue = QueueOptions { max_retry_time: Duration::ZERO, ..config.batching.queue };
-    let destination = Arc::new(Destination::new("langfuse".into(), 200, &queue));
-    destination.offer(&testing::record("a"), 1);
+    let destination = Arc::new(Destination::new("langfuse".into(), 200, &queue, None));
+    destination.offer(&testing::record("a"), 1, None);
     let exporter = Langfuse::new(config, Client::new().unwrap()).unwrap();
     worker::run(exporter, Arc::clone(&destination), queue.retry(), destination.turns.next(), 1).await;
     assert_eq!(server.apis(), ["otlp", "batch", "otlp"], "two changes at once, then it counts as failing");
@@ -292,8 +292,8 @@ async fn a_poisonous_record_costs_itself_only() {
     // 8 records: all, the first four, the first two, the first one.
     let server = FakeLangfuse::start([bad(), bad(), bad(), bad()]).await;
     let config = server.config(LangfuseApi::Otlp);
-    let destination = Arc::new(Destination::new("langfuse".into(), 200, &config.batching.queue));
-    calls().iter().for_each(|record| destination.offer(record, 1));
+    let destination = Arc::new(Destination::new("langfuse".into(), 200, &config.batching.queue, None));
+    calls().iter().for_each(|record| destination.offer(record, 1, None));
     let exporter = Langfuse::new(config.clone(), Client::new().unwrap()).unwrap();
     worker::run(exporter, Arc::clone(&destination), config.batching.queue.retry(), destination.turns.next(), 1).await;
     let stats = destination.stats();
@@ -304,8 +304,8 @@ async fn a_poisonous_record_costs_itself_only() {
 async fn the_same_bytes_go_out_again_after_a_failure() {
     let server = FakeLangfuse::start([Reply::Says(500, String::new()), Reply::Says(429, String::new())]).await;
     let config = server.config(LangfuseApi::Auto);
-    let destination = Arc::new(Destination::new("langfuse".into(), 200, &config.batching.queue));
-    calls().iter().for_each(|record| destination.offer(record, 1));
+    let destination = Arc::new(Destination::new("langfuse".into(), 200, &config.batching.queue, None));
+    calls().iter().for_each(|record| destination.offer(record, 1, None));
     let exporter = Langfuse::new(config.clone(), Client::new().unwrap()).unwrap();
     worker::run(exporter, Arc::clone(&destination), config.batching.queue.retry(), destination.turns.next(), 1).await;
     let seen = server.seen();

@@ -47,8 +47,8 @@ async fn once(exporter: &Otlp) -> Delivery {
 async fn deliver(server: &Server) -> DestinationStats {
     let config = config(server);
     let queue = config.batching.queue;
-    let destination = Arc::new(Destination::new("otlp".into(), 200, &queue));
-    calls().iter().for_each(|record| destination.offer(record, 1));
+    let destination = Arc::new(Destination::new("otlp".into(), 200, &queue, None));
+    calls().iter().for_each(|record| destination.offer(record, 1, None));
     let exporter = Otlp::new(config, Client::new().unwrap()).unwrap();
     worker::run(exporter, Arc::clone(&destination), queue.retry(), destination.turns.next(), 1).await;
     destination.stats()

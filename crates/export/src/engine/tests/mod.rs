@@ -1,5 +1,7 @@
 //! The engine as its hosts use it: real threads, destinations that tell over channels.
 
+mod spooled;
+
 use std::sync::mpsc;
 
 use serde_json::json;
@@ -136,7 +138,7 @@ fn a_shutdown_delivers_what_waits() {
     let sink = engine.sink();
     (0..500).for_each(|_| sink.offer(testing::finished(b"{}"), &tracer()));
     let report = engine.shutdown(LONG);
-    assert_eq!(report, ShutdownReport { delivered: 500, left: 0 });
+    assert_eq!(report, ShutdownReport { delivered: 500, left: 0, ..ShutdownReport::default() });
     assert_eq!(hears.iter().count(), 500);
     sink.offer(testing::finished(b"{}"), &tracer());
     assert_eq!(sink.stats().dropped_closed, 1);
@@ -148,7 +150,7 @@ fn a_shutdown_without_time_counts_what_is_left() {
     let (lazy, _hears) = telling(None);
     engine.always(lazy, QueueOptions::default());
     (0..5).for_each(|_| engine.sink().offer(testing::finished(b"{}"), &tracer()));
-    assert_eq!(engine.shutdown(Duration::ZERO), ShutdownReport { delivered: 0, left: 5 });
+    assert_eq!(engine.shutdown(Duration::ZERO), ShutdownReport { delivered: 0, left: 5, ..ShutdownReport::default() });
 }
 
 #[test]
@@ -157,7 +159,7 @@ fn a_shutdown_does_not_wait_for_a_destination_that_fails() {
     let (failing, hears) = telling(Some(Delivery::Retry { after: Some(LONG), why: "no".into() }));
     engine.always(failing, QueueOptions::default());
     engine.sink().offer(testing::finished(b"{}"), &tracer());
-    assert_eq!(engine.shutdown(LONG * 100), ShutdownReport { delivered: 0, left: 1 });
+    assert_eq!(engine.shutdown(LONG * 100), ShutdownReport { delivered: 0, left: 1, ..ShutdownReport::default() });
     assert_eq!(hears.iter().count(), 1, "one attempt");
 }
 
@@ -166,7 +168,7 @@ fn a_shutdown_counts_what_comes_too_late() {
     let engine = engine();
     engine.shared.sink.close();
     engine.sink().offer(testing::finished(b"{}"), &tracer());
-    assert_eq!(engine.shutdown(LONG), ShutdownReport { delivered: 0, left: 1 });
+    assert_eq!(engine.shutdown(LONG), ShutdownReport { delivered: 0, left: 1, ..ShutdownReport::default() });
 }
 
 #[test]
@@ -176,7 +178,7 @@ fn a_shutdown_of_an_engine_that_broke_counts_what_is_left() {
     engine.thread.take().unwrap().join().unwrap();
     engine.thread = Some(std::thread::spawn(|| panic!("the engine's defect")));
     engine.sink().offer(testing::finished(b"{}"), &tracer());
-    assert_eq!(engine.shutdown(LONG), ShutdownReport { delivered: 0, left: 1 });
+    assert_eq!(engine.shutdown(LONG), ShutdownReport { delivered: 0, left: 1, ..ShutdownReport::default() });
 }
 
 #[test]
@@ -193,7 +195,7 @@ fn a_defect_costs_one_trace() {
     (0..2).for_each(|_| engine.sink().offer(testing::finished(b"{}"), &tracer()));
     engine.shutdown(LONG);
     assert_eq!(hears.iter().count(), 2);
-    assert_eq!(guarded(|| -> u8 { panic!("while reading") }), None);
+    assert_eq!(reader::guarded(|| -> u8 { panic!("while reading") }), None);
 }
 
 #[test]
