@@ -271,7 +271,7 @@ pub(crate) struct Spool {
 impl Spool {
     /// The lane of a key; a new one waits for nothing. The label says for people what it is and holds no secret.
     pub fn lane(&mut self, key: LaneKey, label: &str) -> Result<LaneId, SpoolError> {
-        let id = self.lane_of(key, label)?;
+        let id = self.lane_of(key, label, self.end())?;
         let Some(lane) = self.lanes.get_mut(id.index()) else { return Err(SpoolError::LanesFull) };
         lane.claimed = true;
         if lane.label != label {
@@ -313,12 +313,12 @@ impl Spool {
         self.watch.stats()
     }
 
-    /// The lane of a key, made if there is none.
-    fn lane_of(&mut self, key: LaneKey, label: &str) -> Result<LaneId, SpoolError> {
+    /// The lane of a key; one that is not known yet has nothing before `cursor`.
+    fn lane_of(&mut self, key: LaneKey, label: &str, cursor: Position) -> Result<LaneId, SpoolError> {
         if let Some(id) = self.keys.get(&key) {
             return Ok(*id);
         }
-        let mut lane = Lane::new(key, label, self.end());
+        let mut lane = Lane::new(key, label, cursor);
         let index = if self.lanes.len() < cursors::MAX_LANES {
             self.lanes.push(lane);
             self.lanes.len() - 1
