@@ -132,7 +132,7 @@ impl Spool {
             let mut lanes = Vec::with_capacity(keys.len());
             for key in keys {
                 let label = estate.lanes.get(key).map_or("", |(_, slot)| slot.label.as_str());
-                match self.lane_of(*key, label) {
+                match self.lane_of(*key, label, self.end()) {
                     Ok(id) => lanes.push(id),
                     Err(error) => {
                         self.watch.damaged.fetch_add(1, Ordering::Relaxed);

@@ -39,6 +39,7 @@
 mod adopt;
 mod append;
 mod cursors;
+pub(crate) mod dead;
 mod disk;
 mod entry;
 mod house;
@@ -52,14 +53,20 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
 use std::io;
+use std::num::ParseIntError;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ai_tracing_core::time::At;
 use bytes::Bytes;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use stats::SpoolStats;
 pub(crate) use stats::Watch;
@@ -136,6 +143,33 @@ impl LaneId {
 /// What a lane is known by across processes: a hash of what makes a destination that destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct LaneKey(pub [u8; 16]);
+
+impl fmt::Display for LaneKey {
+    /// 32 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl FromStr for LaneKey {
+    type Err = ParseIntError;
+
+    fn from_str(digits: &str) -> Result<Self, ParseIntError> {
+        u128::from_str_radix(digits, 16).map(|number| Self(number.to_be_bytes()))
+    }
+}
+
+impl Serialize for LaneKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LaneKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cow::<str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
 
 /// A record to append.
 #[derive(Clone, Copy, Debug)]
@@ -237,7 +271,7 @@ pub(crate) struct Spool {
 impl Spool {
     /// The lane of a key; a new one waits for nothing. The label says for people what it is and holds no secret.
     pub fn lane(&mut self, key: LaneKey, label: &str) -> Result<LaneId, SpoolError> {
-        let id = self.lane_of(key, label)?;
+        let id = self.lane_of(key, label, self.end())?;
         let Some(lane) = self.lanes.get_mut(id.index()) else { return Err(SpoolError::LanesFull) };
         lane.claimed = true;
         if lane.label != label {
@@ -279,12 +313,12 @@ impl Spool {
         self.watch.stats()
     }
 
-    /// The lane of a key, made if there is none.
-    fn lane_of(&mut self, key: LaneKey, label: &str) -> Result<LaneId, SpoolError> {
+    /// The lane of a key; one that is not known yet has nothing before `cursor`.
+    fn lane_of(&mut self, key: LaneKey, label: &str, cursor: Position) -> Result<LaneId, SpoolError> {
         if let Some(id) = self.keys.get(&key) {
             return Ok(*id);
         }
-        let mut lane = Lane::new(key, label, self.end());
+        let mut lane = Lane::new(key, label, cursor);
         let index = if self.lanes.len() < cursors::MAX_LANES {
             self.lanes.push(lane);
             self.lanes.len() - 1

@@ -254,7 +254,8 @@ impl Spool {
             let position = Position { segment: number, offset };
             let mut waits = false;
             for key in &keys {
-                let Ok(id) = self.lane_of(*key, "") else { continue };
+                // A lane whose slots are lost begins anew: rather twice than never.
+                let Ok(id) = self.lane_of(*key, "", Position::default()) else { continue };
                 let Some(lane) = self.lanes.get_mut(id.index()).filter(|lane| lane.cursor <= position) else {
                     continue;
                 };

@@ -1,6 +1,8 @@
 //! The spool on a disk in memory; one test each runs it on a real one.
 
 mod behaviour;
+mod crash;
+mod dead;
 mod memory;
 mod real;
 

@@ -88,7 +88,7 @@ fn files_removed_under_a_running_process_cost_what_was_in_them() {
     let a = lane(&mut spool, "a");
     append(&mut spool, &[a], 0..3, at(0));
     let home = directories(&options).remove(0);
-    let last = home.join(segment::Segment::file_name(1));
+    let last = home.join(Segment::file_name(1));
     fs::remove_file(&last).unwrap();
     append(&mut spool, &[a], 3..6, at(0));
     assert_eq!(ids(&mut spool, a), [3, 4, 5]);
