@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ai_tracing_core::record::CallRecord;
 use ai_tracing_core::time::At;
+use bytes::Bytes;
 
+use crate::spool::dead::DeadLetter;
 use crate::spool::{Event, LaneId, LaneKey, Pending, Position, Why};
-use crate::storage::Storage;
+use crate::storage::{self, Storage};
 
 /// One lane of the spool.
 pub(crate) struct Backlog {
@@ -19,10 +21,16 @@ pub(crate) struct Backlog {
 
 /// Records read back.
 pub(crate) struct Read {
-    /// A record, unless what was written is none.
-    pub records: Vec<(Position, Result<CallRecord, String>)>,
+    /// A record, unless what was written is none: another version may have written it.
+    pub records: Vec<(Position, Result<CallRecord, Unreadable>)>,
     /// Where to go on; `None`: this was all.
     pub next: Option<Position>,
+}
+
+/// What was written, and why it is no record.
+pub(crate) struct Unreadable {
+    pub json: Bytes,
+    pub why: String,
 }
 
 /// Something happened to a lane's records on disk.
@@ -62,7 +70,8 @@ impl Backlog {
         let (records, next) = read.unwrap_or_default();
         let parsed = records.into_iter().map(|(position, json)| {
             crate::pause();
-            (position, serde_json::from_slice(&json).map_err(|error| error.to_string()))
+            let record = serde_json::from_slice(&json);
+            (position, record.map_err(|error| Unreadable { json, why: error.to_string() }))
         });
         Read { records: parsed.collect(), next }
     }
@@ -71,6 +80,13 @@ impl Backlog {
     pub fn resolve(&self, positions: &[Position]) -> u64 {
         let Some(lane) = self.lane.get() else { return 0 };
         self.storage.with(|spool| spool.resolve(*lane, positions)).unwrap_or(0)
+    }
+
+    /// Puts a record aside that will never be taken; false where that is not possible.
+    pub fn bury(&self, label: &str, json: &[u8], why: &str) -> bool {
+        let Ok(record) = serde_json::from_slice(json) else { return false };
+        let (at, label, why) = (storage::now(), label.to_owned(), why.to_owned());
+        self.storage.bury(&DeadLetter { at, lane: self.key, label, why, record })
     }
 
     /// What an event means for this lane.

@@ -17,7 +17,7 @@ use ai_tracing_core::record::CallRecord;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::backlog::{Backlog, News, Read};
+use crate::backlog::{Backlog, News, Read, Unreadable};
 use crate::queue::Bounded;
 use crate::retry::RetryOptions;
 use crate::spool::{Event, LaneId, Position, Why};
@@ -206,16 +206,16 @@ impl Destination {
                         let waiting = Waiting { record, position: Some(position), weight, since };
                         queue.items.push_anyway(waiting, weight);
                     }
-                    Err(why) => unreadable.push((position, why)),
+                    Err(it) => unreadable.push((position, it)),
                 }
             }
             let found = !queue.items.is_empty();
             drop(queue);
-            if let Some((_, why)) = unreadable.first() {
-                let positions: Vec<_> = unreadable.iter().map(|(position, _)| *position).collect();
-                let lost = backlog.resolve(&positions);
-                self.counters.damaged.add(lost);
-                tracing::error!(lost, "AI Tracing: {} lost records: what the spool has is no record: {why}", self.name);
+            for (position, Unreadable { json, why }) in unreadable {
+                let why = format!("what the spool has is no record: {why}");
+                self.counters.dead_lettered.add(u64::from(backlog.bury(&self.name, &json, &why)));
+                self.counters.damaged.add(backlog.resolve(&[position]));
+                tracing::error!("AI Tracing: {} lost a record: {why}", self.name);
             }
             if found {
                 return;
@@ -301,6 +301,16 @@ impl Destination {
         for waiting in records.into_iter().rev() {
             let weight = waiting.weight;
             queue.items.push_front(waiting, weight);
+        }
+    }
+
+    /// Keeps a record as a dead letter that the destination will never take, where there is a spool.
+    pub fn bury(&self, waiting: &Waiting, why: &str) {
+        if let Some(backlog) = &self.backlog
+            && let Ok(json) = serde_json::to_vec(&*waiting.record)
+            && backlog.bury(&self.name, &json, why)
+        {
+            self.counters.dead_lettered.add(1);
         }
     }
 

@@ -83,6 +83,8 @@ pub struct DestinationStats {
     pub delivered: u64,
     /// Records lost, by reason.
     pub dropped: Dropped,
+    /// The part of the lost ones that is kept as dead letters, to be looked at and sent again.
+    pub dead_lettered: u64,
     /// Records that wait or are being sent.
     pub waiting: u64,
     /// The part of them that is in memory alone, because the spool did not take it or there is none.
@@ -164,6 +166,7 @@ pub(crate) struct Counters {
     pub unencodable: Counter,
     pub damaged: Counter,
     pub recovered: Counter,
+    pub dead_lettered: Counter,
     /// Taken in without a place in the spool, and those of them that are resolved.
     pub unspooled: Counter,
     pub unspooled_resolved: Counter,
@@ -200,6 +203,7 @@ impl Counters {
             delivered,
             dropped,
             recovered: self.recovered.get(),
+            dead_lettered: self.dead_lettered.get(),
             waiting: offered.saturating_sub(delivered + dropped.total()),
             memory_only: self.unspooled.get().saturating_sub(resolved),
             requests: self.requests.get(),
@@ -214,6 +218,7 @@ impl DestinationStats {
     pub(crate) fn add(&mut self, other: &Self) {
         self.offered += other.offered;
         self.recovered += other.recovered;
+        self.dead_lettered += other.dead_lettered;
         self.delivered += other.delivered;
         self.dropped.overflow += other.dropped.overflow;
         self.dropped.expired += other.dropped.expired;

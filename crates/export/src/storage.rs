@@ -9,7 +9,8 @@ use ai_tracing_core::time::At;
 use tokio::time::Instant;
 
 use crate::log::Throttle;
-use crate::spool::{Entry, Event, LaneId, LaneKey, Options, Pending, Position, Spool, SpoolError, Watch};
+use crate::spool::dead::{self, DeadLetter, DeadLetters};
+use crate::spool::{Entry, Event, Fsync, LaneId, LaneKey, Options, Pending, Position, Spool, SpoolError, Watch};
 use crate::stats::{Counter, SpoolState};
 
 /// When a disk that failed is tried again. Until then records are in memory alone.
@@ -25,6 +26,7 @@ pub(crate) struct Storage {
     state: Mutex<State>,
     watch: OnceLock<Arc<Watch>>,
     failing: Mutex<Option<String>>,
+    dead: DeadLetters,
     /// Records that it did not take.
     pub memory_only: Counter,
 }
@@ -34,13 +36,17 @@ struct State {
     /// Not to be tried before.
     not_before: Option<Instant>,
     trouble: Throttle,
+    /// Dead letters that made room for others, or were not written at all.
+    letters_lost: Throttle,
 }
 
 impl Storage {
     /// Opens the spool. Where that fails it is said, and tried again now and then: tracing goes on in memory.
     pub fn open(options: Options) -> Self {
-        let state = State { spool: None, not_before: None, trouble: Throttle::new(LOG_EVERY) };
+        let (trouble, letters_lost) = (Throttle::new(LOG_EVERY), Throttle::new(LOG_EVERY));
+        let state = State { spool: None, not_before: None, trouble, letters_lost };
         let storage = Self {
+            dead: DeadLetters::new(&options.dir, dead::MAX_BYTES, options.fsync == Fsync::Always),
             options,
             state: Mutex::new(state),
             watch: OnceLock::new(),
@@ -102,6 +108,19 @@ impl Storage {
     /// Does `work` with the spool; `None` where there is none.
     pub fn with<T>(&self, work: impl FnOnce(&mut Spool) -> T) -> Option<T> {
         self.state().spool.as_mut().map(work)
+    }
+
+    /// Puts a record aside that a destination will never take; false when the disk does not take it either.
+    pub fn bury(&self, letter: &DeadLetter) -> bool {
+        let written = self.dead.append(letter);
+        let (lost, why) = match &written {
+            Ok(older) => (*older, "the oldest made room".to_owned()),
+            Err(error) => (1, error.to_string()),
+        };
+        if let Some(count) = self.state().letters_lost.admit(lost, Instant::now()) {
+            tracing::error!(count, "AI Tracing: dead letters are lost: {why}");
+        }
+        written.is_ok()
     }
 
     /// What is due, and what came of it.

@@ -5,7 +5,7 @@
 //!                     ▲             ├─ Partial, Retry: pause, then once more with what is left ─┐
 //!                     │             ├─ Split, Fatal: both halves ───────────────────────────────┤
 //!                     └─────────────┴───────────────────────────────────────────────────────────┘
-//!                                   └─ a single record that cannot be halved, out of time: dropped, counted
+//!                                   └─ a single record: dead letter; out of time: dropped; both counted
 //! ```
 //!
 //! Every attempt encodes anew: encoding is deterministic, so a retry sends the same bytes, and nothing encoded lies
@@ -175,7 +175,8 @@ impl<E: Exporter> Worker<E> {
                 let taken = unit.records.len().saturating_sub(refused);
                 let refused = unit.records.split_off(taken);
                 self.delivered(&unit.records);
-                self.drop(&refused, Outcome::Rejected, &why);
+                // Any of them may be the ones: none becomes a dead letter, to be sent again.
+                self.give_up(&refused, Outcome::Rejected, &why);
             }
             Delivery::Retry { after, why } => return self.failed(unit, started, after, &why, units, flushing),
             Delivery::Split { why } | Delivery::Fatal { why } => self.isolate(unit, Outcome::Rejected, &why, units),
@@ -245,7 +246,7 @@ impl<E: Exporter> Worker<E> {
             match fate {
                 Fate::Taken => taken.push(waiting),
                 Fate::Left => left.push(waiting),
-                Fate::Refused(why) => self.drop(&[waiting], Outcome::Rejected, &why),
+                Fate::Refused(why) => self.refuse(&waiting, Outcome::Rejected, &why),
             }
         }
         self.delivered(&taken);
@@ -254,8 +255,8 @@ impl<E: Exporter> Worker<E> {
 
     /// One of the records is at fault: halves are tried, until it stands alone.
     fn isolate(&mut self, mut unit: Unit, outcome: Outcome, why: &str, units: &mut VecDeque<Unit>) {
-        if unit.records.len() == 1 {
-            return self.drop(&unit.records, outcome, why);
+        if let [single] = &unit.records[..] {
+            return self.refuse(single, outcome, why);
         }
         let second = unit.records.split_off(unit.records.len() / 2);
         units.push_front(Unit { records: second, failing_since: unit.failing_since });
@@ -286,15 +287,21 @@ impl<E: Exporter> Worker<E> {
             return Flow::Stop;
         }
         if now.duration_since(*unit.failing_since.get_or_insert(started)) >= self.retry.max_time {
-            self.drop(&unit.records, Outcome::Expired, &format!("not delivered within max_retry_time: {why}"));
+            self.give_up(&unit.records, Outcome::Expired, &format!("not delivered within max_retry_time: {why}"));
         } else {
             units.push_front(unit);
         }
         Flow::Continue
     }
 
+    /// A record that is at fault itself: put aside for people to look at.
+    fn refuse(&mut self, waiting: &Waiting, outcome: Outcome, why: &str) {
+        self.destination.bury(waiting, why);
+        self.give_up(std::slice::from_ref(waiting), outcome, why);
+    }
+
     /// Records that will not be delivered.
-    fn drop(&mut self, records: &[Waiting], outcome: Outcome, why: &str) {
+    fn give_up(&mut self, records: &[Waiting], outcome: Outcome, why: &str) {
         self.destination.resolve(records, outcome);
         self.told.lost(records.len() as u64, why);
     }

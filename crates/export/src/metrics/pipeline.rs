@@ -43,12 +43,15 @@ fn calls(stats: &Stats, page: &mut Page) {
 /// What is shown of a destination: name, help, and the value.
 type Shown = (&'static str, &'static str, fn(&DestinationStats) -> f64);
 
-const COUNTERS: [Shown; 5] = [
+const COUNTERS: [Shown; 6] = [
     ("ai_tracing_export_offered_total", "Records handed to a destination", |it| it.offered as f64),
     ("ai_tracing_export_recovered_total", "Those of them that an earlier process had left in the spool", |it| {
         it.recovered as f64
     }),
     ("ai_tracing_export_delivered_total", "Records that a destination took", |it| it.delivered as f64),
+    ("ai_tracing_export_dead_lettered_total", "Lost records that are kept as dead letters", |it| {
+        it.dead_lettered as f64
+    }),
     ("ai_tracing_export_requests_total", "Attempts to send, retries included", |it| it.requests as f64),
     ("ai_tracing_export_retries_total", "Attempts after which something had to be sent again", |it| it.retries as f64),
 ];

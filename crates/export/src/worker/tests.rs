@@ -12,6 +12,7 @@ use crate::backlog::Backlog;
 use crate::destination::{Lease, QueueOptions};
 use crate::exporter::EncodeError;
 use crate::exporter::identity::identity;
+use crate::spool::dead::DeadLetters;
 use crate::spool::{self, Entry};
 use crate::storage::Storage;
 use crate::testing;
@@ -524,4 +525,34 @@ async fn a_memory_that_is_full_drops_what_is_nowhere_else() {
     bench.append(&storage, 0..4);
     let (_, stats) = bench.close().await;
     assert_eq!((stats.delivered, stats.memory_only, stats.waiting), (7, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_is_kept_as_a_dead_letter_alone() {
+    let dir = TempDir::new().unwrap();
+    let storage = storage(&dir, |_| {});
+    let bench = spooled_bench(&storage, |_, ids| {
+        if ids.contains(&"7".to_owned()) { Delivery::Fatal { why: "HTTP 400".into() } } else { Delivery::Accepted }
+    });
+    // One that is in memory alone, and at the end one that is no record of this version.
+    bench.offer(&["unencodable"]);
+    bench.append(&storage, 0..20);
+    let lane = bench.destination.lane().unwrap();
+    let position = storage.append(&[Entry { lanes: &[lane], record: br#"{"id": "from the future"}"# }]).unwrap()[0];
+    bench.destination.offer(&testing::record("never queued: the destination is behind"), 100, Some(position));
+    let (_, stats) = bench.close().await;
+    let dropped = stats.dropped;
+    assert_eq!((stats.delivered, dropped.rejected, dropped.unencodable, dropped.damaged), (19, 1, 1, 1));
+    assert_eq!((stats.dead_lettered, stats.waiting), (3, 0));
+    let mut letters = Vec::new();
+    let unreadable = DeadLetters::new(dir.path(), u64::MAX, false).visit(|letter| {
+        let record: serde_json::Value = serde_json::from_str(letter.record.get()).unwrap();
+        assert_eq!((letter.lane, letter.label.as_str()), (identity(&["scripted"]), "scripted"));
+        letters.push((record["id"].as_str().unwrap().to_owned(), letter.why.clone()));
+    });
+    assert_eq!(unreadable.unwrap(), 0);
+    letters.sort();
+    let ids: Vec<_> = letters.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["7", "from the future", "unencodable"]);
+    assert_eq!(letters[0].1, "HTTP 400");
 }
