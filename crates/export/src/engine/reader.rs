@@ -87,7 +87,8 @@ impl Reader {
         self.shut_down(budget).await
     }
 
-    /// Reads the next few calls; false when there are none.
+    /// Reads the next few calls and keeps their records; false when there are none. Exporters have their turn after that:
+    /// what is on disk can wait.
     async fn read_some(&mut self) -> bool {
         let waiting = self.shared.sink.take(CHUNK_ENTRIES, CHUNK_BYTES);
         let any = !waiting.is_empty();
@@ -95,9 +96,9 @@ impl Reader {
         for call in waiting {
             chunk.extend(self.read(call));
             pause();
-            tokio::task::yield_now().await;
         }
         self.hand_out(&chunk);
+        tokio::task::yield_now().await;
         any
     }
 
