@@ -2,7 +2,9 @@
 
 mod behaviour;
 mod crash;
+mod damage;
 mod dead;
+mod faults;
 mod memory;
 mod real;
 
