@@ -6,6 +6,7 @@ mod damage;
 mod dead;
 mod faults;
 mod memory;
+mod operations;
 mod real;
 
 use std::path::PathBuf;
