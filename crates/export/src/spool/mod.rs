@@ -44,6 +44,7 @@ mod disk;
 mod entry;
 mod house;
 mod lane;
+pub mod operate;
 mod read;
 mod recover;
 mod scan;
