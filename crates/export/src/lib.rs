@@ -25,7 +25,6 @@ mod queue;
 mod retry;
 mod sampling;
 mod sink;
-#[allow(dead_code)] // until the command line uses it
 pub mod spool;
 mod stats;
 mod storage;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ai_tracing_core::time::At;
 use tokio::time::Instant;
 
-use crate::log::Throttle;
+use crate::log::{Health, Throttle};
 use crate::spool::dead::{self, DeadLetter, DeadLetters};
 use crate::spool::{Entry, Event, Fsync, LaneId, LaneKey, Options, Pending, Position, Spool, SpoolError, Watch};
 use crate::stats::{Counter, SpoolState};
@@ -35,7 +35,9 @@ struct State {
     spool: Option<Spool>,
     /// Not to be tried before.
     not_before: Option<Instant>,
-    trouble: Throttle,
+    health: Health,
+    /// Lanes that there is no room for.
+    full: Throttle,
     /// Dead letters that made room for others, or were not written at all.
     letters_lost: Throttle,
 }
@@ -43,8 +45,13 @@ struct State {
 impl Storage {
     /// Opens the spool. Where that fails it is said, and tried again now and then: tracing goes on in memory.
     pub fn open(options: Options) -> Self {
-        let (trouble, letters_lost) = (Throttle::new(LOG_EVERY), Throttle::new(LOG_EVERY));
-        let state = State { spool: None, not_before: None, trouble, letters_lost };
+        let state = State {
+            spool: None,
+            not_before: None,
+            health: Health::new(LOG_EVERY),
+            full: Throttle::new(LOG_EVERY),
+            letters_lost: Throttle::new(LOG_EVERY),
+        };
         let storage = Self {
             dead: DeadLetters::new(&options.dir, dead::MAX_BYTES, options.fsync == Fsync::Always),
             options,
@@ -97,7 +104,7 @@ impl Storage {
             Ok(lane) => Some((lane, spool.pending(lane))),
             Err(error) => {
                 // Not the disk's fault: the others go on.
-                if state.trouble.admit(1, Instant::now()).is_some() {
+                if state.full.admit(1, Instant::now()).is_some() {
                     tracing::error!("AI Tracing: {label} is not spooled: {error}");
                 }
                 None
@@ -145,9 +152,12 @@ impl Storage {
     }
 
     fn works(&self, state: &mut State) {
-        if state.not_before.take().is_some() {
-            *self.failing() = None;
-            tracing::info!("AI Tracing: the spool in {} takes records again", self.options.dir.display());
+        if state.not_before.take().is_none() {
+            return;
+        }
+        *self.failing() = None;
+        if let Some(lasted) = state.health.recovered(Instant::now()) {
+            tracing::info!("AI Tracing: the spool takes records again after {lasted} s");
         }
     }
 
@@ -155,7 +165,7 @@ impl Storage {
         let now = Instant::now();
         state.not_before = Some(now + pause);
         *self.failing() = Some(error.to_string());
-        if state.trouble.admit(1, now).is_some() {
+        if state.health.failed(now).is_some() {
             tracing::error!("AI Tracing: the spool does not work, records are kept in memory alone: {error}");
         }
     }

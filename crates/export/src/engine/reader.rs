@@ -15,7 +15,7 @@ use crate::log::Throttle;
 use crate::priority::pause;
 use crate::sampling;
 use crate::sink::Waiting;
-use crate::spool::{Entry, LaneId, Position, Spool};
+use crate::spool::{Entry, Event, LaneId, Position, Spool};
 use crate::tracer::Tracer;
 use crate::weight::weigh;
 
@@ -178,10 +178,15 @@ impl Reader {
             return;
         }
         self.house_at = Instant::now() + HOUSE_EVERY;
-        let events = storage.keep_house();
-        for destination in self.shared.lanes.all() {
-            destination.hear(&events);
+        let destinations = self.shared.lanes.all();
+        for event in storage.keep_house() {
+            let heard = destinations.iter().any(|destination| destination.hear(&event));
+            if let (false, Event::Lost { records, why, .. }) = (heard, &event) {
+                let why = why.as_str();
+                tracing::error!(lost = records, "AI Tracing: a destination that is no more lost records: {why}");
+            }
         }
+        destinations.iter().for_each(|destination| destination.look());
     }
 
     fn log_drops(&mut self) {
