@@ -184,3 +184,59 @@ pub(crate) fn now() -> At {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     At(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const KEY: LaneKey = LaneKey([1; 16]);
+
+    fn append(storage: &Storage) -> Option<usize> {
+        let (lane, _) = storage.lane(KEY, "test")?;
+        let written = storage.append(&[Entry { lanes: &[lane], record: b"{}" }; 2]);
+        written.map(|positions| positions.len())
+    }
+
+    fn block(dir: &Path) {
+        std::fs::write(dir, "").unwrap();
+    }
+
+    fn unblock(dir: &Path) {
+        std::fs::remove_file(dir).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_spool_that_does_not_open_is_tried_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("spool");
+        block(&dir);
+        let storage = Storage::open(Options::new(dir.clone()));
+        assert!(storage.stats().failing.is_some());
+        unblock(&dir);
+        assert_eq!(append(&storage), None);
+        storage.keep_house();
+        assert_eq!(append(&storage), None, "not yet");
+        tokio::time::advance(OPEN_AGAIN).await;
+        storage.keep_house();
+        assert_eq!((append(&storage), storage.stats().failing), (Some(2), None));
+        assert_eq!(storage.stats().spool.appended, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_fails_is_left_alone_for_a_while_and_then_used_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("spool");
+        let storage = Storage::open(Options::new(dir.clone()));
+        assert_eq!(append(&storage), Some(2));
+        std::fs::remove_dir_all(&dir).unwrap();
+        block(&dir);
+        assert_eq!(append(&storage), None);
+        assert!(storage.stats().failing.is_some());
+        unblock(&dir);
+        assert_eq!(append(&storage), None, "not yet");
+        tokio::time::advance(AGAIN).await;
+        assert_eq!((append(&storage), storage.stats().failing), (Some(2), None));
+    }
+}
