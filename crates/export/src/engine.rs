@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::destination::{Destination, Lease, Mode, QueueOptions};
 use crate::exporter::Exporter;
 use crate::exporter::langfuse::{self, Langfuse};
+use crate::exporter::otlp::metrics::{self as otlp_metrics, Meters};
 use crate::exporter::otlp::{self, Otlp};
 use crate::http::Client;
 use crate::log::Throttle;
@@ -88,6 +89,7 @@ pub(crate) struct Shared {
     sampled_out: Counter,
     metrics: Arc<LlmMetrics>,
     destinations: Mutex<Destinations>,
+    meters: Meters,
     client: OnceLock<Client>,
 }
 
@@ -126,6 +128,7 @@ impl Engine {
             sampled_out: Counter::default(),
             metrics: Arc::new(LlmMetrics::new(options.metrics)),
             destinations: Mutex::default(),
+            meters: Meters::default(),
             client: OnceLock::new(),
         });
         let (stop, stopped) = oneshot::channel();
@@ -173,7 +176,8 @@ impl Engine {
             destinations.push(self.shared.langfuse(config, lookup)?);
         }
         destinations.extend(self.shared.otlp(config, lookup)?);
-        Ok(Arc::new(Tracer::new(config, destinations)?))
+        let meter = self.shared.meter(config, lookup)?;
+        Ok(Arc::new(Tracer::new(config, destinations, meter)?))
     }
 
     /// What was counted since the start.
@@ -252,6 +256,16 @@ impl Shared {
             .map(Some)
     }
 
+    /// The meter of a configuration's OTLP receiver, if it is to get metrics.
+    fn meter(
+        &self,
+        config: &AiTracing,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Option<Arc<otlp_metrics::Lease>>, TracerError> {
+        let Some(config) = otlp_metrics::Config::read(config, lookup)? else { return Ok(None) };
+        self.meters.open(config, self.client("otlp_endpoint")?, &self.runtime).map(Some)
+    }
+
     /// The open destination that is made of the same, or a new one.
     fn open<C: Clone + Eq + Hash, E: Exporter>(
         &self,
@@ -292,6 +306,7 @@ impl Shared {
             sampled_out: self.sampled_out.get(),
             destinations: destinations.running.iter().map(|running| running.destination.stats()).collect(),
             retired: destinations.retired.clone(),
+            metrics: self.meters.stats(),
         }
     }
 
@@ -374,6 +389,7 @@ impl Reader {
         };
         self.shared.records.add(1);
         self.shared.metrics.observe(&record);
+        tracer.measure(&record);
         if !sampling::keep(&record, tracer.settings.sampling_ratio) {
             self.shared.sampled_out.add(1);
             return;
@@ -415,6 +431,7 @@ impl Reader {
         for it in &running {
             it.destination.set_mode(Mode::Flush);
         }
+        let meters = self.shared.meters.flush();
         let mut left = 0;
         for Running { destination, mut worker } in running {
             if timeout_at(begun + budget, &mut worker).await.is_err() {
@@ -424,6 +441,7 @@ impl Reader {
             left += stats.waiting;
             self.shared.destinations().retired.add(&stats);
         }
+        meters.wait(begun + budget).await;
         left += self.shared.sink.stats().undone();
         if let Some(count) = self.drops.rest() {
             tracing::warn!(count, "AI Tracing: calls dropped, more arrive than can be read");

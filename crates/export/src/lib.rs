@@ -35,5 +35,5 @@ pub use destination::QueueOptions;
 pub use engine::{Engine, Observer, Options, ShutdownReport};
 pub use priority::{give_way, pause};
 pub use sink::Sink;
-pub use stats::{DestinationStats, Dropped, SinkStats, Stats};
+pub use stats::{DestinationStats, Dropped, MetricsStats, SinkStats, Stats};
 pub use tracer::{Tracer, TracerError, settings};

@@ -12,7 +12,7 @@ use ai_tracing_core::settings::Settings;
 use ai_tracing_core::time::At;
 use serde_json::{Value, json};
 
-pub(crate) use spans::readable;
+pub(crate) use spans::{attributes, readable};
 
 /// A record with every field absent that may be.
 pub(crate) fn minimal(id: &str) -> Value {
