@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -46,6 +47,7 @@ pub(crate) struct Server {
     otherwise: fn(&Seen) -> (u16, String),
     seen: Arc<Mutex<Vec<Seen>>>,
     arrived: Arc<Notify>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -57,12 +59,14 @@ impl Server {
             otherwise,
             seen: Arc::default(),
             arrived: Arc::default(),
+            connections: Arc::default(),
         };
         let accepting = server.clone();
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let server = accepting.clone();
+                server.connections.fetch_add(1, Ordering::Relaxed);
                 let service = service_fn(move |request| server.clone().answer(request));
                 tokio::spawn(async move {
                     auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await
@@ -118,6 +122,11 @@ impl Server {
     /// The requests so far.
     pub fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
         self.seen.lock().unwrap()
+    }
+
+    /// The connections so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Waits until there have been so many requests.

@@ -72,7 +72,12 @@ impl Reporter {
                 }
                 tokio::select! {
                     () = sleep_until(due) => break,
-                    _ = mode.changed() => {}
+                    changed = mode.changed() => {
+                        // Nobody is left who could end it.
+                        if changed.is_err() {
+                            return;
+                        }
+                    }
                 }
             }
             let asked = *mode.borrow();

@@ -196,7 +196,12 @@ fn ends(message: &[u8], trailers: &[(&'static str, &str)]) -> Reply {
 }
 
 fn by_grpc(server: &Server) -> Otlp {
+    by_grpc_within(server, Duration::from_secs(5))
+}
+
+fn by_grpc_within(server: &Server, timeout: Duration) -> Otlp {
     let mut config = config(server);
+    config.target.timeout = timeout;
     config.target.url = format!("http://{}", server.address);
     config.target.protocol = OtlpProtocol::Grpc;
     Otlp::new(config, Client::new().unwrap()).unwrap()
@@ -273,4 +278,25 @@ async fn a_receiver_that_speaks_http_alone_is_tried_again() {
     });
     assert!(matches!(once(&by_grpc(&config)).await, Delivery::Retry { after: None, .. }));
     serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_has_gone_silent_gets_no_second_call() {
+    let ok = || ends(b"", &[("grpc-status", "0")]);
+    let server = receiver([ok(), ok(), Reply::Hangs, ok()]).await;
+    // Shorter than the time after which an idle connection is closed anyway.
+    let exporter = Arc::new(by_grpc_within(&server, Duration::from_secs(3)));
+    for _ in 0..2 {
+        assert_eq!(once(&exporter).await, Delivery::Accepted);
+    }
+    assert_eq!(server.connections(), 1, "calls share a connection");
+    let sending = Arc::clone(&exporter);
+    let sending = tokio::spawn(async move { once(&sending).await });
+    server.wait(3).await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_millis(3100)).await;
+    assert_eq!(sending.await.unwrap(), Delivery::Retry { after: None, why: "no answer within 3000 ms".into() });
+    tokio::time::resume();
+    assert_eq!(once(&exporter).await, Delivery::Accepted);
+    assert_eq!(server.connections(), 2);
 }
