@@ -94,3 +94,16 @@ def test_the_page_names_every_metric_and_dimension(sent):
     _, metrics, dimensions = sent
     page = PAGE.read_text()
     assert not [name for name in metrics | dimensions if f"`{name}`" not in page]
+
+
+def test_the_page_names_the_attributes_that_dynatrace_lists():
+    listed = """
+        gen_ai.completion.0.content gen_ai.completion.0.content_filter_results gen_ai.completion.0.finish_reason
+        gen_ai.completion.0.role gen_ai.openai.api_base gen_ai.openai.api_version gen_ai.openai.system_fingerprint
+        gen_ai.prompt.0.content gen_ai.prompt.0.role gen_ai.prompt.prompt_filter_results gen_ai.request.max_tokens
+        gen_ai.request.model gen_ai.request.temperature gen_ai.request.top_p gen_ai.response.model gen_ai.system
+        gen_ai.usage.completion_tokens gen_ai.usage.prompt_tokens llm.request.type
+    """.split()
+    page = PAGE.read_text()
+    assert len(listed) == 19
+    assert not [name for name in listed if f"`{name}`" not in page]

@@ -115,7 +115,38 @@ pub(super) struct Delay {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_a_server_says_is_taken(
+            body in prop::collection::vec(any::<u8>(), 0..40),
+            texts in prop::collection::vec("[ -~]{0,24}", 2),
+            secret in "[a-z]{4,12}",
+            details in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            prop_assume!(!"hidden".contains(&secret));
+            let _ = message(&Bytes::from(body));
+            let mut map = HeaderMap::new();
+            let details = base64::engine::general_purpose::STANDARD.encode(details);
+            let values = [&texts[0], &texts[1], &details];
+            for (name, value) in ["grpc-status", "grpc-message", "grpc-status-details-bin"].into_iter().zip(values) {
+                map.insert(HeaderName::from_static(name), HeaderValue::try_from(value).unwrap());
+            }
+            let _ = status(&map, &HeaderMap::new());
+            let quoted = utf8_percent_encode(&format!("{}{secret}", texts[1]), NON_ALPHANUMERIC).to_string();
+            map.insert("grpc-message", HeaderValue::try_from(quoted).unwrap());
+            map.insert("grpc-status", HeaderValue::from_static("2"));
+            hide(&mut map, &[&secret]);
+            let told = status(&map, &HeaderMap::new()).unwrap().message;
+            prop_assert!(!told.contains(&secret) && told.contains("[hidden]"), "{}", told);
+        }
+    }
 
     /// The header of a status with a wish, by any of base64's habits.
     fn details(seconds: i64, nanos: i32) -> [String; 2] {

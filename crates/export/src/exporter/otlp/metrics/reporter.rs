@@ -89,15 +89,7 @@ impl Reporter {
             if asked > Mode::Run && (attempt == Attempt::Done || asked == Mode::Flush || !patience) {
                 return self.say_what_is_left();
             }
-            let pause = match attempt {
-                Attempt::Done => {
-                    state.backoff.reset();
-                    self.interval
-                }
-                Attempt::Failed(after) => state.backoff.pause(after),
-                Attempt::Unsupported => PROBE_EVERY,
-            };
-            due = Instant::now() + pause;
+            due = Instant::now() + pause(&mut state.backoff, &attempt, self.interval);
         }
     }
 
@@ -218,9 +210,41 @@ struct State {
     unsupported: bool,
 }
 
+/// How long to wait after an attempt.
+fn pause(backoff: &mut Backoff, attempt: &Attempt, interval: Duration) -> Duration {
+    match attempt {
+        Attempt::Done => {
+            backoff.reset();
+            interval
+        }
+        Attempt::Failed(after) => backoff.pause(*after),
+        Attempt::Unsupported => PROBE_EVERY,
+    }
+}
+
 /// Puts both halves of some points in front of the line.
 fn halves(mut points: Vec<Point>, units: &mut VecDeque<Vec<Point>>) {
     let second = points.split_off(points.len() / 2);
     units.push_front(second);
     units.push_front(points);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_tried_again_soon_and_a_receiver_without_metrics_rarely() {
+        let second = Duration::from_secs(1);
+        let retry = RetryOptions { max_time: 60 * second, initial_delay: second, max_delay: 10 * second };
+        let mut backoff = Backoff::new(retry, 1);
+        let mut pause = |attempt| pause(&mut backoff, &attempt, 60 * second);
+        assert_eq!(pause(Attempt::Done), 60 * second);
+        let longest = (0..100).map(|_| pause(Attempt::Failed(None))).max().unwrap();
+        assert!(longest > 8 * second && longest <= 10 * second);
+        assert_eq!(pause(Attempt::Failed(Some(120 * second))), 120 * second, "the receiver's own wish");
+        assert_eq!(pause(Attempt::Unsupported), 600 * second);
+        assert_eq!(pause(Attempt::Done), 60 * second);
+        assert!(pause(Attempt::Failed(None)) <= second, "success starts over");
+    }
 }

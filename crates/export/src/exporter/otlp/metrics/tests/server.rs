@@ -36,6 +36,17 @@ impl Bench {
         interval: Duration,
         replies: impl IntoIterator<Item = Reply>,
     ) -> Self {
+        Self::start_with(protocol, temporality, interval, Duration::from_secs(60), replies).await
+    }
+
+    /// `patience` is how long a meter that nobody uses any more tries to send what it has.
+    async fn start_with(
+        protocol: OtlpProtocol,
+        temporality: OtlpTemporality,
+        interval: Duration,
+        patience: Duration,
+        replies: impl IntoIterator<Item = Reply>,
+    ) -> Self {
         let server = Server::start(replies, |_| (200, String::new())).await;
         let path = if protocol == OtlpProtocol::Http { "/v1/metrics" } else { "" };
         let target = Target {
@@ -51,7 +62,7 @@ impl Bench {
             resource: resource(),
             interval,
             retry: RetryOptions {
-                max_time: Duration::from_secs(60),
+                max_time: patience,
                 initial_delay: Duration::from_millis(1),
                 max_delay: Duration::from_millis(2),
             },
@@ -135,6 +146,16 @@ async fn a_flush_tries_once_and_says_what_is_left() {
     bench.meter.observe(&call("m"));
     let (requests, stats) = bench.ended(Mode::Flush).await;
     assert_eq!((requests.len(), stats.rejected, stats.failing.as_deref()), (1, 2, Some("HTTP 503: busy")));
+}
+
+#[tokio::test]
+async fn a_meter_that_nobody_uses_gives_up_some_day() {
+    let dead = std::iter::repeat_n(Reply::Says(503, String::new()), 100);
+    let (protocol, delta) = (OtlpProtocol::Http, OtlpTemporality::Delta);
+    let bench = Bench::start_with(protocol, delta, Bench::NEVER, Duration::ZERO, dead).await;
+    bench.meter.observe(&call("m"));
+    let (requests, stats) = bench.ended(Mode::Close).await;
+    assert_eq!((requests.len(), stats.rejected), (1, 2));
 }
 
 #[tokio::test]
