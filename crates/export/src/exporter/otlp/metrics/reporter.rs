@@ -64,30 +64,15 @@ impl Reporter {
         };
         let mut closed: Option<Instant> = None;
         let mut due = Instant::now() + self.interval;
-        loop {
-            loop {
-                let now = *mode.borrow_and_update();
-                if now == Mode::Flush || (now == Mode::Close && closed.is_none()) {
-                    break;
-                }
-                tokio::select! {
-                    () = sleep_until(due) => break,
-                    changed = mode.changed() => {
-                        // Nobody is left who could end it.
-                        if changed.is_err() {
-                            return;
-                        }
-                    }
-                }
-            }
-            let asked = *mode.borrow();
+        while let Some(asked) = woken(&mut mode, due, closed.is_some()).await {
             if asked > Mode::Run {
                 closed.get_or_insert_with(Instant::now);
             }
             let attempt = self.attempt(&mut state).await;
             let patience = closed.is_some_and(|closed| closed.elapsed() < self.retry.max_time);
             if asked > Mode::Run && (attempt == Attempt::Done || asked == Mode::Flush || !patience) {
-                return self.say_what_is_left();
+                self.say_what_is_left();
+                return;
             }
             due = Instant::now() + pause(&mut state.backoff, &attempt, self.interval);
         }
@@ -208,6 +193,21 @@ struct State {
     refusals: Throttle,
     /// Told once.
     unsupported: bool,
+}
+
+/// Waits until metrics are due, or until the meter closes or a flush begins; answers with what is asked for then. `None`:
+/// nobody is left who could ask.
+async fn woken(mode: &mut watch::Receiver<Mode>, due: Instant, closed: bool) -> Option<Mode> {
+    loop {
+        let asked = *mode.borrow_and_update();
+        if asked == Mode::Flush || (asked == Mode::Close && !closed) {
+            return Some(asked);
+        }
+        tokio::select! {
+            () = sleep_until(due) => return Some(asked),
+            changed = mode.changed() => changed.ok()?,
+        }
+    }
 }
 
 /// How long to wait after an attempt.
