@@ -73,18 +73,18 @@ fn a_segment_goes_when_no_lane_waits_for_it() {
 #[test]
 fn a_lane_that_fell_far_behind_keeps_a_bounded_window() {
     let disk = Memory::default();
-    let mut spool = open(&disk, Options { max_bytes: 1 << 30, segment_bytes: 64 << 10, ..options() });
+    let mut spool = open(&disk, Options { max_bytes: 1 << 30, ..options() });
     let (a, b) = (lane(&mut spool, "a"), lane(&mut spool, "b"));
-    let total = lane::WINDOW as u64 * 2 + 100;
-    for start in (0..total).step_by(100) {
-        append(&mut spool, &[a, b], start..(start + 100).min(total), at(start));
+    let total = lane::WINDOW as u64 * 20 + 3;
+    for start in (0..total).step_by(5) {
+        append(&mut spool, &[a, b], start..(start + 5).min(total), at(start));
     }
     assert_eq!(spool.lanes[a.index()].window.len(), lane::WINDOW);
     assert_eq!(spool.pending(a).records, total);
     // Resolved as a worker does, chunk by chunk.
     let (mut from, mut next) = (spool.pending(a).first, 0);
     while spool.pending(a).records > 0 {
-        let chunk = spool.read(a, from, 1000, 1 << 20);
+        let chunk = spool.read(a, from, lane::WINDOW, 1 << 20);
         let positions: Vec<_> = chunk.records.iter().map(|(position, _)| *position).collect();
         for (_, record) in &chunk.records {
             assert_eq!(id_of(record), next);

@@ -7,6 +7,7 @@ mod damage;
 mod dead;
 mod faults;
 mod memory;
+mod model;
 mod operations;
 mod real;
 mod seeds;
