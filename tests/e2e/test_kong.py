@@ -588,7 +588,7 @@ def test_a_call_in_flight_at_the_end_is_traced(kong, upstream, langfuse):
 
 
 def test_a_hanging_langfuse_does_not_hold_up_the_end(kong, upstream):
-    """What could not be delivered is said, and counted, and the worker is gone before Kong would kill it."""
+    """What could not be delivered is kept, which is said, and the worker is gone before Kong would kill it."""
     server = FakeLangfuse("hang")
     try:
         upstream.add("hang", fixture("chat_plain").answer())
@@ -596,9 +596,57 @@ def test_a_hanging_langfuse_does_not_hold_up_the_end(kong, upstream):
         assert ask(made, "hang").status == 200
         server.wait(lambda: server.exports)
         assert made.stop(timeout=20) == 0
-        assert "could not be delivered in time" in made.log()
+        assert "what is not delivered waits for the next start" in made.log()
     finally:
         server.close()
+
+
+QUICKLY = {"max_coalescing_delay": 0.05, "initial_retry_delay": 0.05, "max_retry_delay": 0.2}
+
+
+def spooled(kong) -> int:
+    """Records that wait for their destinations."""
+    return sum(destination["waiting"] for destination in kong.stats()["engine"]["destinations"])
+
+
+@needs_host
+def test_what_a_killed_worker_leaves_is_delivered_by_the_next(kong, upstream, langfuse):
+    upstream.add("left", fixture("chat_plain").answer())
+    langfuse.mode = 503
+    made = kong([service(upstream.url, plugin(langfuse.url, queue=QUICKLY))])
+    for _ in range(5):
+        assert ask(made, "left").status == 200
+    until(lambda: spooled(made) == 5)
+    worker = made.workers()[0]
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: made.workers() and worker not in made.workers(), what="a new worker")
+    langfuse.mode = "v4"
+    assert len(langfuse.trace(count=5)) == 5
+
+
+@needs_host
+def test_what_a_stop_leaves_is_delivered_after_the_next_start(kong, upstream, langfuse, tmp_path):
+    upstream.add("kept", fixture("chat_plain").answer())
+    langfuse.mode = 503
+    services = [service(upstream.url, plugin(langfuse.url, queue=QUICKLY))]
+    first = Kong(tmp_path, services)
+    for _ in range(5):
+        assert ask(first, "kept").status == 200
+    until(lambda: spooled(first) == 5)
+    finish([first])
+    langfuse.mode = "v4"
+    second = Kong(tmp_path, services)
+    assert len(langfuse.trace(count=5)) == 5
+    finish([second])
+
+
+@needs_host
+def test_without_a_spool_traces_wait_in_memory(kong, upstream, langfuse):
+    upstream.add("memory", fixture("chat_plain").answer())
+    made = kong([service(upstream.url, plugin(langfuse.url))], env={"AI_TRACING_SPOOL_MAX_SIZE": "0"})
+    assert ask(made, "memory").status == 200
+    langfuse.trace(count=1)
+    assert not (made.prefix / "ai-tracing").exists()
 
 
 @needs_host

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use ai_tracing_config::ai_tracing::{self, AiTracing};
 use ai_tracing_core::capture::{Capture, Finished};
 use ai_tracing_core::record::End;
 use ai_tracing_export::clock::Clock;
-use ai_tracing_export::{CallLog, Engine, Options, ShutdownReport, Sink, Stats, Tracer};
+use ai_tracing_export::{CallLog, Engine, Options, ShutdownReport, Sink, Stats, Tracer, spool};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -31,17 +32,30 @@ const FILE_STEP: usize = 256 << 10;
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
 /// What a worker is started with.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StartOptions {
     /// Memory in bytes that the bodies of all open calls of the process may be kept in; beyond it calls are traced
     /// without them.
     pub capture_memory: usize,
+    /// Directory in which traces wait for their destinations, of all workers; `None`: they wait in memory.
+    pub spool: Option<PathBuf>,
+    /// Bytes on disk that this process may take for them; 0: none, they wait in memory. `None`: the spool's default.
+    pub spool_max_size: Option<u64>,
 }
 
 impl Default for StartOptions {
     fn default() -> Self {
-        Self { capture_memory: 128 << 20 }
+        Self { capture_memory: 128 << 20, spool: None, spool_max_size: None }
+    }
+}
+
+impl StartOptions {
+    fn engine(&self) -> Options {
+        let spool = self.spool.clone().map(spool::Options::new);
+        let sized =
+            spool.map(|spool| spool::Options { max_bytes: self.spool_max_size.unwrap_or(spool.max_bytes), ..spool });
+        Options { spool: sized.filter(|spool| spool.max_bytes > 0), ..Options::default() }
     }
 }
 
@@ -98,12 +112,12 @@ struct Call {
 }
 
 impl Worker {
-    /// Starts the engine's thread. Everything that is logged goes to the process's subscriber.
+    /// Starts the engine's thread, and looks through what the spool has of before. Everything that is logged goes to the process's subscriber.
     ///
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(options: StartOptions) -> io::Result<Self> {
-        let engine = Engine::start(Options::default(), vec![Box::new(CallLog)])?;
+        let engine = Engine::start(options.engine(), vec![Box::new(CallLog)])?;
         Ok(Self {
             sink: engine.sink(),
             engine,

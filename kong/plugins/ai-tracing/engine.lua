@@ -14,6 +14,7 @@ local LOOK_EVERY = 1 -- seconds
 
 -- nginx clears the environment of its workers: what is read later is not there.
 local CAPTURE_MEMORY = tonumber(os.getenv("AI_TRACING_CAPTURE_MEMORY"))
+local SPOOL_MAX_SIZE = tonumber(os.getenv("AI_TRACING_SPOOL_MAX_SIZE"))
 
 local engine = {
   lib = nil, -- the library, once it runs
@@ -87,7 +88,12 @@ end
 
 
 local function options()
-  return cjson.encode({ capture_memory = CAPTURE_MEMORY })
+  return cjson.encode({
+    capture_memory = CAPTURE_MEMORY,
+    -- Where traces wait for their destinations, of all workers.
+    spool = kong.configuration.prefix .. "/ai-tracing/spool",
+    spool_max_size = SPOOL_MAX_SIZE,
+  })
 end
 
 

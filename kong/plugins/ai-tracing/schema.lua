@@ -75,10 +75,17 @@ return {
           {
             otlp_endpoint = {
               type = "string",
-              description = "Where OTLP traces go (HTTP, protobuf): the receiver's base URL, to which `/v1/traces` is appended. `null`: nowhere.",
+              description = "Where OTLP traces and metrics go: the receiver's base URL; by HTTP `/v1/traces` and `/v1/metrics` are appended. `null`: nowhere.",
               referenceable = true,
               match = "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@%s]+[^#@%s]*$",
               err = "expected an http or https URL without credentials",
+            },
+          },
+          {
+            otlp_protocol = {
+              type = "string",
+              description = "How the receiver is spoken to. `null`: `http/protobuf`.",
+              one_of = { "http/protobuf", "grpc" },
             },
           },
           {
@@ -102,8 +109,38 @@ return {
               type = "string",
               required = true,
               default = "both",
-              description = "Whose attribute names OTLP spans carry: OpenLLMetry's (which Dynatrace reads), OpenTelemetry's for generative AI, or both.",
+              description = "Whose attribute names OTLP spans and metrics carry: OpenLLMetry's (which Dynatrace reads), OpenTelemetry's for generative AI, or both.",
               one_of = { "openllmetry", "genai", "both" },
+            },
+          },
+          {
+            otlp_traces = {
+              type = "boolean",
+              required = true,
+              default = true,
+              description = "Send the OTLP receiver a span for each call.",
+            },
+          },
+          {
+            otlp_metrics = {
+              type = "boolean",
+              required = true,
+              default = true,
+              description = "Send the OTLP receiver metrics of all calls, those that sampling leaves out as well.",
+            },
+          },
+          {
+            otlp_metrics_temporality = {
+              type = "string",
+              description = "Whether metrics tell what was added since they were last sent, or since the start. `null`: `delta` for Dynatrace, `cumulative` for others.",
+              one_of = { "delta", "cumulative" },
+            },
+          },
+          {
+            otlp_metrics_interval = {
+              type = "number",
+              description = "Seconds between two sendings of metrics. `null`: 60.",
+              between = { 0.1, 86400 },
             },
           },
           {
@@ -205,8 +242,8 @@ return {
                   max_retry_time = {
                     type = "number",
                     required = true,
-                    default = 3600,
-                    description = "Seconds until a batch that cannot be delivered is dropped and counted.",
+                    default = 86400,
+                    description = "Seconds that a batch is tried again before it is dropped and counted. What waits behind it waits as long as there is room.",
                     between = { 0, 1000000 },
                   },
                 },

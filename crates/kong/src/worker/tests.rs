@@ -96,7 +96,7 @@ fn a_panic_costs_the_call_it_happened_in() {
 
 #[test]
 fn without_memory_calls_are_traced_without_their_bodies() {
-    let mut worker = Worker::start(StartOptions { capture_memory: 20_000 }).unwrap();
+    let mut worker = Worker::start(StartOptions { capture_memory: 20_000, ..StartOptions::default() }).unwrap();
     let config = worker.put_config(b"{}").unwrap();
     let (call, _) = begin(&mut worker, config, "/v1/chat/completions").unwrap();
     (0..30).for_each(|_| assert!(worker.response_body(call, &[b'x'; 1000])));
