@@ -96,10 +96,12 @@ class Server:
 
         async def end() -> None:
             self._server.close()
-            tasks = list(self._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            # One turn for connections that were accepted and have no task yet.
+            await asyncio.sleep(0)
+            while tasks := list(self._tasks):
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
         self.call(end())
         self._loop.call_soon_threadsafe(self._loop.stop)
