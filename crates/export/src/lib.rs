@@ -11,11 +11,13 @@
 //! another, and none of them ever holds up a request. Everything behind the sink runs on one thread of its own, the
 //! [`Engine`]'s.
 
+mod backlog;
 mod courier;
 mod destination;
 mod engine;
 pub mod exporter;
 mod http;
+mod lanes;
 mod log;
 pub mod metrics;
 mod priority;
@@ -23,10 +25,14 @@ mod queue;
 mod retry;
 mod sampling;
 mod sink;
+#[allow(dead_code)] // until the command line uses it
+pub mod spool;
 mod stats;
+mod storage;
 #[cfg(test)]
 mod testing;
 mod tracer;
+mod turn;
 mod weight;
 mod worker;
 
@@ -35,5 +41,5 @@ pub use destination::QueueOptions;
 pub use engine::{Engine, Observer, Options, ShutdownReport};
 pub use priority::{give_way, pause};
 pub use sink::Sink;
-pub use stats::{DestinationStats, Dropped, SinkStats, Stats};
+pub use stats::{DestinationStats, Dropped, SinkStats, SpoolState, Stats};
 pub use tracer::{Tracer, TracerError, settings};

@@ -17,7 +17,7 @@ pub struct Tracer {
     pub settings: Arc<Settings>,
     /// How much is logged about each call.
     pub log_level: LogLevel,
-    destinations: Vec<Arc<Lease>>,
+    destinations: Vec<Lease>,
 }
 
 /// A configuration that passed its schema and still cannot work.
@@ -37,11 +37,11 @@ impl TracerError {
 }
 
 impl Tracer {
-    pub(crate) fn new(config: &AiTracing, destinations: Vec<Arc<Lease>>) -> Result<Self, TracerError> {
+    pub(crate) fn new(config: &AiTracing, destinations: Vec<Lease>) -> Result<Self, TracerError> {
         Ok(Self { settings: Arc::new(settings(config)?), log_level: config.log_level, destinations })
     }
 
-    pub(crate) fn destinations(&self) -> &[Arc<Lease>] {
+    pub(crate) fn destinations(&self) -> &[Lease] {
         &self.destinations
     }
 }

@@ -169,9 +169,9 @@ fn queue() -> Record {
             "max_retry_time",
             number()
                 .required()
-                .default(3600)
+                .default(86_400)
                 .between(0, 1_000_000)
-                .about("Seconds until a batch that cannot be delivered is dropped and counted."),
+                .about("Seconds that a batch is tried again before it is dropped and counted. What waits behind it waits as long as there is room."),
         ),
         (
             "initial_retry_delay",

@@ -28,13 +28,14 @@ pub(super) fn judge(answer: &Answer, records: usize, now: OffsetDateTime) -> (De
         404 | 405 | 410 => retry(format!("{}: check otlp_endpoint", said(answer))),
         408 | 425 | 429 | 500.. => retry(said(answer)),
         413 => Delivery::Split { why: said(answer) },
-        _ => Delivery::Fatal { why: said(answer) },
+        400 | 422 => Delivery::Fatal { why: said(answer) },
+        // 402, 406, 415 and so on are not about the records.
+        _ => retry(format!("{}: check otlp_endpoint", said(answer))),
     };
     (delivery, None)
 }
 
-/// A success may be partial. Which spans were refused is not said, so the first ones stand for them; they are not sent
-/// again, as the protocol demands.
+/// A success may be partial. Which spans were refused is not said, and nothing is sent again, as the protocol demands.
 fn success(answer: &Answer, records: usize) -> (Delivery, Option<String>) {
     let Some(partial) = partial_success(answer) else { return (Delivery::Accepted, None) };
     let message = excerpt(partial.error_message.as_bytes());
@@ -43,7 +44,10 @@ fn success(answer: &Answer, records: usize) -> (Delivery, Option<String>) {
         return (Delivery::Accepted, Some(message).filter(|message| !message.is_empty()));
     }
     let why = format!("the receiver refused {rejected} of {records} spans: {message}");
-    let rejected = (0..rejected).map(|index| (index, why.clone())).collect();
+    if rejected < records {
+        return (Delivery::Short { refused: rejected, why }, None);
+    }
+    let rejected = (0..records).map(|index| (index, why.clone())).collect();
     (Delivery::Partial { rejected, retry: Vec::new() }, None)
 }
 

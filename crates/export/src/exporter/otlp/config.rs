@@ -9,6 +9,8 @@ use http::{HeaderName, HeaderValue};
 use super::environment::{self, Lookup};
 use crate::exporter::config::{Batching, timeout};
 use crate::exporter::endpoint;
+use crate::exporter::identity::identity;
+use crate::spool::LaneKey;
 use crate::tracer::TracerError;
 
 /// Path of traces below an endpoint.
@@ -19,7 +21,7 @@ const DEFAULT_TIMEOUT_MS: f64 = 10_000.0;
 const OWN: [&str; 6] =
     ["connection", "content-encoding", "content-length", "content-type", "host", "transfer-encoding"];
 
-/// One destination; configurations that agree in all of this share it. Has no `Debug`, since headers hold secrets.
+/// What a destination is made of. Has no `Debug`, since headers hold secrets.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Config {
     /// Where requests go.
@@ -56,6 +58,18 @@ impl Config {
             timeout: request_timeout(config, siblings, lookup)?,
             batching: Batching::read(&config.queue)?,
         }))
+    }
+
+    /// The same receiver and tenant, with the same form of its spans. Headers tell tenants apart, and which of them do
+    /// is the receiver's secret: all count.
+    pub fn identity(&self) -> LaneKey {
+        let semconv = match self.semconv {
+            OtlpSemconv::Openllmetry => "openllmetry",
+            OtlpSemconv::Genai => "genai",
+            OtlpSemconv::Both => "both",
+        };
+        let headers = self.headers.iter().flat_map(|(name, value)| [name.as_str(), value]);
+        identity(&["otlp", &self.url, semconv].into_iter().chain(headers).collect::<Vec<_>>())
     }
 }
 

@@ -23,6 +23,7 @@ fn told(delivery: Delivery) -> (&'static str, String) {
     match delivery {
         Delivery::Accepted => ("accepted", String::new()),
         Delivery::Partial { rejected, retry } => ("partial", format!("{} {}", rejected.len(), retry.len())),
+        Delivery::Short { refused, why } => ("short", format!("{refused}: {why}")),
         Delivery::Retry { why, .. } => ("retry", why),
         Delivery::Split { why } => ("split", why),
         Delivery::Fatal { why } => ("fatal", why),
@@ -42,7 +43,8 @@ fn statuses() {
         (405, "retry", "HTTP 405: bad thing: check otlp_endpoint"),
         (408, "retry", "HTTP 408: bad thing"),
         (413, "split", "HTTP 413: bad thing"),
-        (415, "fatal", "HTTP 415: bad thing"),
+        (402, "retry", "HTTP 402: bad thing: check otlp_endpoint"),
+        (415, "retry", "HTTP 415: bad thing: check otlp_endpoint"),
         (422, "fatal", "HTTP 422: bad thing"),
         (429, "retry", "HTTP 429: bad thing"),
         (500, "retry", "HTTP 500: bad thing"),
@@ -77,11 +79,14 @@ fn a_partial_success_is_counted_and_not_tried_again() {
     };
     let json = |body: &str| answer(200, &[("content-type", "application/json")], body.to_owned());
     for (answer, expected) in [
-        (protobuf(2, "too old"), ("partial", "2 0")),
+        (protobuf(2, "too old"), ("short", "2: the receiver refused 2 of 3 spans: too old")),
         (protobuf(99, ""), ("partial", "3 0")),
         (protobuf(-1, ""), ("accepted", "")),
-        (json(r#"{"partialSuccess":{"rejectedSpans":"1","errorMessage":"too old"}}"#), ("partial", "1 0")),
-        (json(r#"{"partialSuccess":{"rejectedSpans":2}}"#), ("partial", "2 0")),
+        (
+            json(r#"{"partialSuccess":{"rejectedSpans":"1","errorMessage":"too old"}}"#),
+            ("short", "1: the receiver refused 1 of 3 spans: too old"),
+        ),
+        (json(r#"{"partialSuccess":{"rejectedSpans":2}}"#), ("short", "2: the receiver refused 2 of 3 spans: ")),
         (json(r#"{"partialSuccess":{}}"#), ("accepted", "")),
         (json("{}"), ("accepted", "")),
         (json("nonsense"), ("accepted", "")),
@@ -91,8 +96,8 @@ fn a_partial_success_is_counted_and_not_tried_again() {
         let (delivery, remark) = judge(&answer, 3, NOW);
         assert_eq!((told(delivery), remark), ((expected.0, expected.1.to_owned()), None), "{answer:?}");
     }
-    let Delivery::Partial { rejected, .. } = judge(&protobuf(1, "too\nold"), 3, NOW).0 else { panic!() };
-    assert_eq!(rejected[0].1, "the receiver refused 1 of 3 spans: too old");
+    let Delivery::Partial { rejected, .. } = judge(&protobuf(3, "too\nold"), 3, NOW).0 else { panic!() };
+    assert_eq!(rejected[2], (2, "the receiver refused 3 of 3 spans: too old".into()));
     let (delivery, remark) = judge(&protobuf(0, "use gzip"), 3, NOW);
     assert_eq!((delivery, remark.as_deref()), (Delivery::Accepted, Some("use gzip")));
 }

@@ -10,8 +10,7 @@ use serde_json::json;
 
 use super::super::encode::MAX_REQUEST;
 use super::super::{Config, Otlp};
-use crate::destination::{Destination, Mode, QueueOptions};
-use crate::exporter::config::Batching;
+use crate::destination::Destination;
 use crate::exporter::proto::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use crate::exporter::{Delivery, Exporter};
 use crate::http::Client;
@@ -32,15 +31,7 @@ fn config(server: &Server) -> Config {
         semconv: OtlpSemconv::Both,
         resource: vec![("service.name".into(), "ai-tracing".into())],
         timeout: Duration::from_secs(5),
-        batching: Batching {
-            max_batch_size: 200,
-            max_coalescing_delay: Duration::from_secs(1),
-            queue: QueueOptions {
-                initial_retry_delay: Duration::from_millis(1),
-                max_retry_delay: Duration::from_millis(2),
-                ..QueueOptions::default()
-            },
-        },
+        batching: testing::batching(),
     }
 }
 
@@ -56,11 +47,10 @@ async fn once(exporter: &Otlp) -> Delivery {
 async fn deliver(server: &Server) -> DestinationStats {
     let config = config(server);
     let queue = config.batching.queue;
-    let destination = Arc::new(Destination::new("otlp".into(), 200, &queue));
-    calls().iter().for_each(|record| destination.offer(record, 1));
-    destination.set_mode(Mode::Close);
+    let destination = Arc::new(Destination::new("otlp".into(), 200, &queue, None));
+    calls().iter().for_each(|record| destination.offer(record, 1, None));
     let exporter = Otlp::new(config, Client::new().unwrap()).unwrap();
-    worker::run(exporter, Arc::clone(&destination), queue.retry(), 1).await;
+    worker::run(exporter, Arc::clone(&destination), queue.retry(), destination.turns.next(), 1).await;
     destination.stats()
 }
 
@@ -116,10 +106,12 @@ async fn what_a_receiver_refuses_is_counted_and_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_bad_request_is_dropped_and_a_large_one_halved() {
-    let server = receiver([Reply::Says(413, String::new()), Reply::Says(400, "no".into())]).await;
+async fn a_large_request_is_halved_and_a_poisonous_record_costs_itself_alone() {
+    let bad = || Reply::Says(400, "no".into());
+    // 8 records: all, the first four, the first two, the first one.
+    let server = receiver([Reply::Says(413, String::new()), bad(), bad(), bad()]).await;
     let stats = deliver(&server).await;
-    assert_eq!((stats.delivered, stats.dropped.rejected, stats.requests), (4, 4, 3), "the first half was refused");
+    assert_eq!((stats.delivered, stats.dropped.rejected, stats.requests), (7, 1, 7));
 }
 
 #[tokio::test(start_paused = true)]
