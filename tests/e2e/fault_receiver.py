@@ -128,11 +128,18 @@ class FaultReceiver(Server):
         """Waits until a fault was met so often."""
         self.wait(lambda: self.met[fault] >= times, what=f"{times} x {fault} (met: {dict(self.met)})")
 
-    def verdict(self) -> list[str]:
-        """Where calls did not come once, as the module says it."""
+    def repeated(self) -> int:
+        """How many calls came again although they had been taken."""
+        with self._books:
+            return sum(taken.clean > 1 for taken in self.taken.values())
+
+    def verdict(self, repeats: bool = False) -> list[str]:
+        """Where calls did not come once, as the module says it. `repeats`: a sender that was killed may not know what
+        was taken, and may send it again, the same."""
         with self._books:
             found = list(self.findings)
-            found += [f"{id}: taken {taken.clean} times" for id, taken in self.taken.items() if taken.clean > 1]
+            if not repeats:
+                found += [f"{id}: taken {taken.clean} times" for id, taken in self.taken.items() if taken.clean > 1]
             found += [f"{id}: came with different spans: {taken.spans}" for id, taken in self.taken.items() if len(taken.spans) > 1]
             found += [f"{message}: came with several ids: {ids}" for message, ids in self.ids.items() if len(ids) > 1]
             return found

@@ -68,6 +68,9 @@ class Connection:
 class Server:
     """A server on a port of the system's choice, in a thread of its own."""
 
+    # False: requests are forgotten once they are answered, for runs with very many.
+    remembers = True
+
     def __init__(self, host: str = "127.0.0.1", port: int = 0):
         self.host = host
         self.requests: list[Request] = []
@@ -127,8 +130,9 @@ class Server:
         connection = Connection(reader, writer, self.connections)
         try:
             while (request := await read_request(connection)) is not None:
-                self.requests.append(request)
-                self.notify()
+                if self.remembers:
+                    self.requests.append(request)
+                    self.notify()
                 if not await self.respond(request, connection):
                     break
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
