@@ -223,29 +223,35 @@ impl Destination {
         }
     }
 
-    /// Takes note of what happened in the spool, and of how much waits there. On the engine's thread.
-    pub fn hear(&self, events: &[Event]) {
-        let Some(backlog) = &self.backlog else { return };
-        for news in events.iter().filter_map(|event| backlog.hear(event)) {
-            match news {
-                News::More { from, records } => self.fall_behind(from, records),
-                News::Lost { records, why, before } => {
-                    let (outcome, why) = match why {
-                        Why::Full => (Outcome::Overflow, "the spool is full"),
-                        Why::Aged => (Outcome::Expired, "they are older than the spool keeps them"),
-                        Why::Damaged => (Outcome::Damaged, "the spool cannot read them back"),
-                    };
-                    self.counters.of(outcome).add(records);
-                    if outcome == Outcome::Overflow {
-                        self.counters.overflow_told.add(records);
-                    }
-                    self.set_lost(why);
-                    tracing::error!(lost = records, "AI Tracing: {} lost records: {why}", self.name);
-                    self.forget(before);
+    /// Takes note of what happened in the spool; false when it was another's. On the engine's thread.
+    pub fn hear(&self, event: &Event) -> bool {
+        let Some(news) = self.backlog.as_ref().and_then(|backlog| backlog.hear(event)) else { return false };
+        match news {
+            News::More { from, records } => self.fall_behind(from, records),
+            News::Lost { records, why, before } => {
+                let outcome = match why {
+                    Why::Full => Outcome::Overflow,
+                    Why::Aged => Outcome::Expired,
+                    Why::Damaged => Outcome::Damaged,
+                };
+                self.counters.of(outcome).add(records);
+                if outcome == Outcome::Overflow {
+                    self.counters.overflow_told.add(records);
                 }
+                let why = why.as_str();
+                self.set_lost(why);
+                tracing::error!(lost = records, "AI Tracing: {} lost records: {why}", self.name);
+                self.forget(before);
             }
         }
-        backlog.look();
+        true
+    }
+
+    /// Takes note of how much waits in the spool. On the engine's thread.
+    pub fn look(&self) {
+        if let Some(backlog) = &self.backlog {
+            backlog.look();
+        }
     }
 
     /// Drops what is counted as lost already.

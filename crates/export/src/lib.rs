@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! Sink::offer ─► bounded queue ─► engine thread: Finished::into_record, sampling, observers
+//!                                     ├─► spool: each record once, until all its destinations have it
 //!                                     └─► per destination: bounded queue ─► batch ─► Exporter::encode ─► Exporter::send
 //! ```
 //!
 //! Records that exist already, such as those of a file, go with a [`Courier`], which waits instead of dropping.
 //!
 //! [`Sink::offer`] never blocks and never fails: what does not fit is counted. One dead destination never holds up
-//! another, and none of them ever holds up a request. Everything behind the sink runs on one thread of its own, the
+//! another, and none of them ever holds up a request: what does not fit into a destination's queue waits in the
+//! [`spool`], which outlives the process. Everything behind the sink runs on one thread of its own, the
 //! [`Engine`]'s.
 
 mod backlog;
@@ -25,7 +27,6 @@ mod queue;
 mod retry;
 mod sampling;
 mod sink;
-#[allow(dead_code)] // until the command line uses it
 pub mod spool;
 mod stats;
 mod storage;

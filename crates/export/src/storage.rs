@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ai_tracing_core::time::At;
 use tokio::time::Instant;
 
-use crate::log::Throttle;
+use crate::log::{Health, Throttle};
 use crate::spool::dead::{self, DeadLetter, DeadLetters};
 use crate::spool::{Entry, Event, Fsync, LaneId, LaneKey, Options, Pending, Position, Spool, SpoolError, Watch};
 use crate::stats::{Counter, SpoolState};
@@ -35,7 +35,9 @@ struct State {
     spool: Option<Spool>,
     /// Not to be tried before.
     not_before: Option<Instant>,
-    trouble: Throttle,
+    health: Health,
+    /// Lanes that there is no room for.
+    full: Throttle,
     /// Dead letters that made room for others, or were not written at all.
     letters_lost: Throttle,
 }
@@ -43,8 +45,13 @@ struct State {
 impl Storage {
     /// Opens the spool. Where that fails it is said, and tried again now and then: tracing goes on in memory.
     pub fn open(options: Options) -> Self {
-        let (trouble, letters_lost) = (Throttle::new(LOG_EVERY), Throttle::new(LOG_EVERY));
-        let state = State { spool: None, not_before: None, trouble, letters_lost };
+        let state = State {
+            spool: None,
+            not_before: None,
+            health: Health::new(LOG_EVERY),
+            full: Throttle::new(LOG_EVERY),
+            letters_lost: Throttle::new(LOG_EVERY),
+        };
         let storage = Self {
             dead: DeadLetters::new(&options.dir, dead::MAX_BYTES, options.fsync == Fsync::Always),
             options,
@@ -97,7 +104,7 @@ impl Storage {
             Ok(lane) => Some((lane, spool.pending(lane))),
             Err(error) => {
                 // Not the disk's fault: the others go on.
-                if state.trouble.admit(1, Instant::now()).is_some() {
+                if state.full.admit(1, Instant::now()).is_some() {
                     tracing::error!("AI Tracing: {label} is not spooled: {error}");
                 }
                 None
@@ -145,9 +152,12 @@ impl Storage {
     }
 
     fn works(&self, state: &mut State) {
-        if state.not_before.take().is_some() {
-            *self.failing() = None;
-            tracing::info!("AI Tracing: the spool in {} takes records again", self.options.dir.display());
+        if state.not_before.take().is_none() {
+            return;
+        }
+        *self.failing() = None;
+        if let Some(lasted) = state.health.recovered(Instant::now()) {
+            tracing::info!("AI Tracing: the spool takes records again after {lasted} s");
         }
     }
 
@@ -155,7 +165,7 @@ impl Storage {
         let now = Instant::now();
         state.not_before = Some(now + pause);
         *self.failing() = Some(error.to_string());
-        if state.trouble.admit(1, now).is_some() {
+        if state.health.failed(now).is_some() {
             tracing::error!("AI Tracing: the spool does not work, records are kept in memory alone: {error}");
         }
     }
@@ -173,4 +183,60 @@ impl Storage {
 pub(crate) fn now() -> At {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     At(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const KEY: LaneKey = LaneKey([1; 16]);
+
+    fn append(storage: &Storage) -> Option<usize> {
+        let (lane, _) = storage.lane(KEY, "test")?;
+        let written = storage.append(&[Entry { lanes: &[lane], record: b"{}" }; 2]);
+        written.map(|positions| positions.len())
+    }
+
+    fn block(dir: &Path) {
+        std::fs::write(dir, "").unwrap();
+    }
+
+    fn unblock(dir: &Path) {
+        std::fs::remove_file(dir).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_spool_that_does_not_open_is_tried_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("spool");
+        block(&dir);
+        let storage = Storage::open(Options::new(dir.clone()));
+        assert!(storage.stats().failing.is_some());
+        unblock(&dir);
+        assert_eq!(append(&storage), None);
+        storage.keep_house();
+        assert_eq!(append(&storage), None, "not yet");
+        tokio::time::advance(OPEN_AGAIN).await;
+        storage.keep_house();
+        assert_eq!((append(&storage), storage.stats().failing), (Some(2), None));
+        assert_eq!(storage.stats().spool.appended, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_fails_is_left_alone_for_a_while_and_then_used_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("spool");
+        let storage = Storage::open(Options::new(dir.clone()));
+        assert_eq!(append(&storage), Some(2));
+        std::fs::remove_dir_all(&dir).unwrap();
+        block(&dir);
+        assert_eq!(append(&storage), None);
+        assert!(storage.stats().failing.is_some());
+        unblock(&dir);
+        assert_eq!(append(&storage), None, "not yet");
+        tokio::time::advance(AGAIN).await;
+        assert_eq!((append(&storage), storage.stats().failing), (Some(2), None));
+    }
 }

@@ -15,7 +15,7 @@ use crate::log::Throttle;
 use crate::priority::pause;
 use crate::sampling;
 use crate::sink::Waiting;
-use crate::spool::{Entry, LaneId, Position, Spool};
+use crate::spool::{Entry, Event, LaneId, Position, Spool};
 use crate::tracer::Tracer;
 use crate::weight::weigh;
 
@@ -87,7 +87,8 @@ impl Reader {
         self.shut_down(budget).await
     }
 
-    /// Reads the next few calls; false when there are none.
+    /// Reads the next few calls and keeps their records; false when there are none. Exporters have their turn after that:
+    /// what is on disk can wait.
     async fn read_some(&mut self) -> bool {
         let waiting = self.shared.sink.take(CHUNK_ENTRIES, CHUNK_BYTES);
         let any = !waiting.is_empty();
@@ -95,9 +96,9 @@ impl Reader {
         for call in waiting {
             chunk.extend(self.read(call));
             pause();
-            tokio::task::yield_now().await;
         }
         self.hand_out(&chunk);
+        tokio::task::yield_now().await;
         any
     }
 
@@ -177,10 +178,15 @@ impl Reader {
             return;
         }
         self.house_at = Instant::now() + HOUSE_EVERY;
-        let events = storage.keep_house();
-        for destination in self.shared.lanes.all() {
-            destination.hear(&events);
+        let destinations = self.shared.lanes.all();
+        for event in storage.keep_house() {
+            let heard = destinations.iter().any(|destination| destination.hear(&event));
+            if let (false, Event::Lost { records, why, .. }) = (heard, &event) {
+                let why = why.as_str();
+                tracing::error!(lost = records, "AI Tracing: a destination that is no more lost records: {why}");
+            }
         }
+        destinations.iter().for_each(|destination| destination.look());
     }
 
     fn log_drops(&mut self) {

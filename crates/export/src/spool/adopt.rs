@@ -51,6 +51,15 @@ struct Estate {
     records: u64,
 }
 
+/// How far the adoption of a directory is after a step.
+enum Progress {
+    More,
+    /// All of it is ours, and it is gone.
+    Removed,
+    /// All of it is ours; it holds files that are not a spool's, and stays.
+    Left,
+}
+
 /// What a step found to copy.
 #[derive(Default)]
 struct Haul {
@@ -73,14 +82,14 @@ impl Spool {
         if let Some(mut estate) = adopter.estate.take() {
             adopter.last.clone_from(&estate.home.name);
             match self.adopt_from(&mut estate, now, &mut events) {
-                Ok(true) if estate.records > 0 => {
+                Ok(Progress::Removed) => {
                     let (dir, records) = (&estate.home.name, estate.records);
                     tracing::info!(records, "AI Tracing: adopted what a process that ended has left in {dir}");
                     // There may be more.
                     adopter.looked = None;
                 }
-                Ok(true) => {}
-                Ok(false) => adopter.estate = Some(estate),
+                Ok(Progress::Left) => {}
+                Ok(Progress::More) => adopter.estate = Some(estate),
                 Err(error) => {
                     self.error("cannot adopt a directory", error);
                     adopter.looked = Some(now);
@@ -100,28 +109,27 @@ impl Spool {
         names.iter().find_map(|name| Estate::open(&self.disk, name).ok().flatten())
     }
 
-    /// True when there is nothing left of it.
-    fn adopt_from(&mut self, estate: &mut Estate, now: At, events: &mut Vec<Event>) -> io::Result<bool> {
+    fn adopt_from(&mut self, estate: &mut Estate, now: At, events: &mut Vec<Event>) -> io::Result<Progress> {
         if let Some((until, ticket)) = estate.copied {
             if !self.syncer.has_passed(ticket) {
-                return Ok(false);
+                return Ok(Progress::More);
             }
             estate.note(&*self.disk, until)?;
         }
         let Some(haul) = estate.haul(&*self.disk)? else {
-            remove_directory(&*self.disk, &estate.home.name)?;
-            return Ok(true);
+            let removed = remove_directory(&*self.disk, &estate.home.name)?;
+            return Ok(if removed { Progress::Removed } else { Progress::Left });
         };
         // What waits there is as old as what waits here: neither pushes the other out.
         let size: usize = haul.entries.iter().map(|(_, _, record)| record.len()).sum();
         if self.bytes + size as u64 + self.options.segment_bytes > self.options.max_bytes && self.bytes > 0 {
             estate.scanner = None;
-            return Ok(false);
+            return Ok(Progress::More);
         }
         self.take_over(estate, &haul, now, events)?;
         self.watch.damaged.fetch_add(haul.damaged, Ordering::Relaxed);
         estate.copied = Some((haul.until, self.syncer.ticket()));
-        Ok(false)
+        Ok(Progress::More)
     }
 
     /// Appends a haul to our own log.
@@ -232,13 +240,8 @@ impl Estate {
             if keys.is_empty() {
                 continue;
             }
-            match scanner.record(offset)? {
-                Some(record) => haul.entries.push((at, keys.clone(), record)),
-                None => {
-                    haul.damaged += 1;
-                    let dir = &self.home.name;
-                    tracing::error!("AI Tracing: a record in the spool is damaged: {dir}/{name} at {offset}");
-                }
+            if let Some(record) = scanner.record(offset)? {
+                haul.entries.push((at, keys.clone(), record));
             }
             size += len;
             if size >= STEP {

@@ -1,6 +1,6 @@
 //! The way in: entries to the end of the last segment, and room for them.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -136,10 +136,12 @@ impl Spool {
         }
         let number = self.next;
         let name = Segment::file_name(number);
-        let mut made = self.disk.create(&self.home.name, &name);
-        if made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        let mut made = self.disk.begin(&self.home.name, &name);
+        // The directory is gone, or somebody else works in it.
+        let homeless = |error: &io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists);
+        if made.as_ref().is_err_and(homeless) {
             self.move_house()?;
-            made = self.disk.create(&self.home.name, &name);
+            made = self.disk.begin(&self.home.name, &name);
         }
         let file = made.map_err(|error| self.error("cannot begin a file", error))?;
         self.next += 1;

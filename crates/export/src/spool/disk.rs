@@ -16,7 +16,9 @@ pub(crate) trait Disk: Send + Sync {
     fn remove_dir(&self, dir: &str) -> io::Result<()>;
     /// Opens a file for reading and writing.
     fn open(&self, dir: &str, name: &str) -> io::Result<Arc<dyn File>>;
-    /// The same; makes it if it is not there.
+    /// Makes a file; one that is there is an error.
+    fn begin(&self, dir: &str, name: &str) -> io::Result<Arc<dyn File>>;
+    /// Opens a file, or makes it.
     fn create(&self, dir: &str, name: &str) -> io::Result<Arc<dyn File>>;
     /// Removes a file; one that is not there is fine.
     fn remove(&self, dir: &str, name: &str) -> io::Result<()>;
@@ -58,8 +60,8 @@ impl Directory {
         if dir.is_empty() { self.0.clone() } else { self.0.join(dir) }
     }
 
-    fn open_file(&self, dir: &str, name: &str, create: bool) -> io::Result<fs::File> {
-        OpenOptions::new().read(true).write(true).create(create).mode(0o600).open(self.path(dir).join(name))
+    fn open_file(&self, dir: &str, name: &str, options: &mut OpenOptions) -> io::Result<fs::File> {
+        options.read(true).write(true).mode(0o600).open(self.path(dir).join(name))
     }
 }
 
@@ -78,11 +80,15 @@ impl Disk for Directory {
     }
 
     fn open(&self, dir: &str, name: &str) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(self.open_file(dir, name, false)?))
+        Ok(Arc::new(self.open_file(dir, name, &mut OpenOptions::new())?))
+    }
+
+    fn begin(&self, dir: &str, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(self.open_file(dir, name, OpenOptions::new().create_new(true))?))
     }
 
     fn create(&self, dir: &str, name: &str) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(self.open_file(dir, name, true)?))
+        Ok(Arc::new(self.open_file(dir, name, OpenOptions::new().create(true))?))
     }
 
     fn remove(&self, dir: &str, name: &str) -> io::Result<()> {
@@ -97,7 +103,7 @@ impl Disk for Directory {
     }
 
     fn lock(&self, dir: &str) -> io::Result<Option<Arc<dyn File>>> {
-        let file = self.open_file(dir, LOCK, true)?;
+        let file = self.open_file(dir, LOCK, OpenOptions::new().create(true))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),

@@ -44,6 +44,7 @@ mod disk;
 mod entry;
 mod house;
 mod lane;
+pub mod operate;
 mod read;
 mod recover;
 mod scan;
@@ -229,6 +230,17 @@ pub(crate) enum Why {
     Damaged,
 }
 
+impl Why {
+    /// In words, for the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "the spool is full, the oldest made room",
+            Self::Aged => "they are older than the spool keeps them",
+            Self::Damaged => "the spool cannot read them back",
+        }
+    }
+}
+
 /// What the spool could not do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpoolError {
@@ -309,6 +321,7 @@ impl Spool {
     }
 
     /// A snapshot of the counters.
+    #[cfg(test)]
     pub fn stats(&self) -> SpoolStats {
         self.watch.stats()
     }

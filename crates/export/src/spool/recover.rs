@@ -88,16 +88,17 @@ pub(super) fn segments(disk: &dyn Disk, dir: &str) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// Removes what a directory consists of, and it. Files that are not the spool's stay, and the directory with them.
-pub(super) fn remove_directory(disk: &dyn Disk, dir: &str) -> io::Result<()> {
+/// Removes what a directory consists of, and it. Files that are not the spool's stay, and the directory with them:
+/// false then.
+pub(super) fn remove_directory(disk: &dyn Disk, dir: &str) -> io::Result<bool> {
     for number in segments(disk, dir)? {
         disk.remove(dir, &Segment::file_name(number))?;
     }
     disk.remove(dir, cursors::NAME)?;
     disk.remove(dir, LOCK)?;
     match disk.remove_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-        done => done,
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+        done => done.map(|()| true),
     }
 }
 
@@ -246,11 +247,6 @@ impl Spool {
                     (offset, head.payload)
                 }
             };
-            if !scanner.verify(offset)? {
-                found.damaged += 1;
-                tracing::error!("AI Tracing: a record in the spool is damaged: {} at {offset}", self.describe(number));
-                continue;
-            }
             let position = Position { segment: number, offset };
             let mut waits = false;
             for key in &keys {

@@ -20,12 +20,14 @@ pub(crate) struct Scanner {
     offset: u64,
     block: Vec<u8>,
     block_at: u64,
+    /// The head that was read last.
+    head: Vec<u8>,
 }
 
 /// What a step met.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step<'a> {
-    /// A head, and its payload is no longer than what is left of the file.
+    /// An entry that is as it was written.
     Entry {
         offset: u64,
         head: Head<'a>,
@@ -42,7 +44,7 @@ impl Scanner {
     /// Starts at `offset`, which is the file's beginning, an entry's or its end, and goes no further than `end`.
     pub fn new(file: Arc<dyn File>, offset: u64, end: u64) -> io::Result<Self> {
         let end = file.state()?.len.min(end);
-        Ok(Self { file, end, offset, block: Vec::new(), block_at: 0 })
+        Ok(Self { file, end, offset, block: Vec::new(), block_at: 0, head: Vec::new() })
     }
 
     /// Where the next step begins.
@@ -50,21 +52,30 @@ impl Scanner {
         self.offset
     }
 
-    /// The next entry or damage. The payload is not looked at.
+    /// The next entry or damage.
     pub fn step(&mut self) -> io::Result<Step<'_>> {
         let from = self.offset;
         if from >= self.end {
             return Ok(Step::End);
         }
-        if let Some(len) = self.entry_at(from)? {
-            self.offset = from + len;
-            return match Head::peek(self.bytes(from, MAX_HEAD)?) {
-                Peek::Head(head) => Ok(Step::Entry { offset: from, head }),
-                // The same bytes a moment ago were a head; the file changes under us.
-                Peek::More(_) | Peek::Damaged => Ok(Step::Damage { from, until: from + len }),
-            };
+        if let Some(len) = self.entry_at(from)?
+            && self.verify(from)?
+        {
+            let until = from + len;
+            self.offset = until;
+            return Ok(match Head::peek(&self.head) {
+                Peek::Head(head) => Step::Entry { offset: from, head },
+                Peek::More(_) | Peek::Damaged => Step::Damage { from, until },
+            });
         }
-        let mut at = from + 1;
+        // Where the payload is damaged the length is not to be trusted either: bytes may be missing in the middle.
+        let until = self.next_head(from + 1)?;
+        self.offset = until;
+        Ok(Step::Damage { from, until })
+    }
+
+    /// Where the first head at `at` or later is, or the end.
+    fn next_head(&mut self, mut at: u64) -> io::Result<u64> {
         loop {
             let bytes = self.bytes(at, MAX_HEAD)?;
             let read = bytes.len() as u64;
@@ -72,25 +83,28 @@ impl Scanner {
                 Some(found) => {
                     at += found as u64;
                     if self.entry_at(at)?.is_some() {
-                        break;
+                        return Ok(at);
                     }
                     at += 1;
                 }
                 // The magic may lie across two blocks.
                 None if at + read < self.end && read >= MAGIC.len() as u64 => at += read - (MAGIC.len() as u64 - 1),
-                None => {
-                    at = self.end;
-                    break;
-                }
+                None => return Ok(self.end),
             }
         }
-        self.offset = at;
-        Ok(Step::Damage { from, until: at })
     }
 
-    /// Whether the payload of the entry at `offset` is as it was written.
-    pub fn verify(&mut self, offset: u64) -> io::Result<bool> {
-        let Peek::Head(head) = Head::peek(self.bytes(offset, MAX_HEAD)?) else { return Ok(false) };
+    /// The payload of the entry at `offset`; `None` if it is not any more what the scan has met there.
+    pub fn record(&self, offset: u64) -> io::Result<Option<Vec<u8>>> {
+        let Peek::Head(head) = Head::peek(&self.head) else { return Ok(None) };
+        let mut record = vec![0; head.payload as usize];
+        let read = self.file.read_at(offset + head.len() as u64, &mut record)?;
+        Ok((read == record.len() && crc32fast::hash(&record) == head.payload_crc).then_some(record))
+    }
+
+    /// Whether the payload is as it was written, of the entry at `offset`, whose head was read last.
+    fn verify(&mut self, offset: u64) -> io::Result<bool> {
+        let Peek::Head(head) = Head::peek(&self.head) else { return Ok(false) };
         let (mut at, end, expected) = (offset + head.len() as u64, offset + head.entry_len(), head.payload_crc);
         let mut crc = crc32fast::Hasher::new();
         while at < end {
@@ -106,21 +120,17 @@ impl Scanner {
         Ok(crc.finalize() == expected)
     }
 
-    /// The payload of the entry at `offset`, if it is as it was written.
-    pub fn record(&mut self, offset: u64) -> io::Result<Option<Vec<u8>>> {
-        let Peek::Head(head) = Head::peek(self.bytes(offset, MAX_HEAD)?) else { return Ok(None) };
-        let (start, expected, mut record) = (head.len() as u64, head.payload_crc, vec![0; head.payload as usize]);
-        let read = self.file.read_at(offset + start, &mut record)?;
-        Ok((read == record.len() && crc32fast::hash(&record) == expected).then_some(record))
-    }
-
-    /// The length of the entry at `at`, if there is a whole one.
+    /// Reads the head at `at`; the entry's length, if that is not more than what is left.
     fn entry_at(&mut self, at: u64) -> io::Result<Option<u64>> {
+        let mut copy = std::mem::take(&mut self.head);
+        copy.clear();
         let end = self.end;
-        Ok(match Head::peek(self.bytes(at, MAX_HEAD)?) {
-            Peek::Head(head) => Some(head.entry_len()).filter(|len| *len <= end - at),
-            Peek::More(_) | Peek::Damaged => None,
-        })
+        let bytes = self.bytes(at, MAX_HEAD)?;
+        let Peek::Head(head) = Head::peek(bytes) else { return Ok(None) };
+        let len = head.entry_len();
+        copy.extend_from_slice(bytes.get(..head.len()).unwrap_or_default());
+        self.head = copy;
+        Ok(Some(len).filter(|len| *len <= end - at))
     }
 
     /// What is in memory from `at` on: `least` bytes or more, fewer only where the file ends.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::destination::Destination;
-use crate::log::Throttle;
+use crate::log::{Health, Throttle};
 
 /// How often a state that lasts is logged.
 const EVERY: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ pub(super) struct Told {
 
 impl Told {
     pub fn new(destination: Arc<Destination>) -> Self {
-        Self { destination, health: Health::default(), losses: Throttle::new(EVERY), overflow: Throttle::new(EVERY) }
+        Self { destination, health: Health::new(EVERY), losses: Throttle::new(EVERY), overflow: Throttle::new(EVERY) }
     }
 
     /// An attempt failed.
@@ -73,55 +73,5 @@ impl Told {
         if let Some(lost) = self.losses.rest() {
             tracing::error!(lost, "AI Tracing: {} lost records", self.destination.name);
         }
-    }
-}
-
-/// Whether the destination works: a failure is told when it begins and once a minute while it lasts, and its end. Of
-/// failures that come and go within a minute, one is told.
-struct Health {
-    failing_since: Option<Instant>,
-    told: bool,
-    throttle: Throttle,
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self { failing_since: None, told: false, throttle: Throttle::new(EVERY) }
-    }
-}
-
-impl Health {
-    /// One more failure; `Some(failures since the last line)` when it is time to log.
-    fn failed(&mut self, now: Instant) -> Option<u64> {
-        self.failing_since.get_or_insert(now);
-        let due = self.throttle.admit(1, now);
-        self.told |= due.is_some();
-        due
-    }
-
-    /// A success; `Some(seconds)` when it ends a failure that was logged.
-    fn recovered(&mut self, now: Instant) -> Option<u64> {
-        let since = self.failing_since.take()?;
-        std::mem::take(&mut self.told).then(|| now.duration_since(since).as_secs())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_log_hears_of_a_failure_when_it_begins_each_minute_and_when_it_ends() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut health = Health::default();
-        assert_eq!(health.recovered(at(0)), None, "nothing had failed");
-        assert_eq!(health.failed(at(1)), Some(1));
-        assert_eq!((health.failed(at(2)), health.failed(at(60))), (None, None));
-        assert_eq!(health.failed(at(61)), Some(3));
-        assert_eq!(health.recovered(at(70)), Some(69));
-        assert_eq!(health.recovered(at(71)), None);
-        assert_eq!((health.failed(at(72)), health.recovered(at(73))), (None, None), "not another within the minute");
-        assert_eq!(health.failed(at(130)), Some(2));
     }
 }

@@ -114,9 +114,10 @@ impl Memory {
         edit(&mut state.nodes[node].data);
     }
 
-    /// Removes a directory with all files.
-    pub fn remove_all(&self, dir: &str) {
-        self.state().dirs.remove(dir);
+    /// A file's bytes.
+    pub fn bytes(&self, dir: &str, name: &str) -> Vec<u8> {
+        let state = self.state();
+        state.nodes[state.dirs[dir].names[name]].data.clone()
     }
 
     /// Directories but the root, and files in one.
@@ -191,6 +192,13 @@ impl Disk for Memory {
 
     fn open(&self, dir: &str, name: &str) -> io::Result<Arc<dyn File>> {
         Ok(Arc::new(self.open_file(dir, name)?))
+    }
+
+    fn begin(&self, dir: &str, name: &str) -> io::Result<Arc<dyn File>> {
+        if self.open_file(dir, name).is_ok() {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        self.create(dir, name)
     }
 
     fn create(&self, dir: &str, name: &str) -> io::Result<Arc<dyn File>> {

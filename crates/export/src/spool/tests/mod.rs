@@ -2,8 +2,11 @@
 
 mod behaviour;
 mod crash;
+mod damage;
 mod dead;
+mod faults;
 mod memory;
+mod operations;
 mod real;
 
 use std::path::PathBuf;
