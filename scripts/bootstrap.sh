@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a target of the Makefile needs and the machine lacks; says nothing when all is there.
 #
-#   scripts/bootstrap.sh build | test | bench
+#   scripts/bootstrap.sh build | test | chaos | bench
 #
 # Expects cargo and python3. Debian packages are installed where apt-get is at hand; elsewhere the missing ones are named.
 set -euo pipefail
@@ -109,6 +109,12 @@ test)
     need jq jq
     need promtool prometheus
     need go golang-go
+    need faketime faketime
+    python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+    ;;
+chaos)
+    command -v python3 >/dev/null || fail "python3 (3.11 or newer) is missing"
+    need faketime faketime
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
     ;;
 bench)
@@ -116,7 +122,10 @@ bench)
     need nginx nginx-light
     need wrk wrk
     ;;
-*) fail "unknown: $what (build, test or bench)" ;;
+*) fail "unknown: $what (build, test, chaos or bench)" ;;
 esac
 install_packages
-[ "$what" != test ] || { python_environment && peers; }
+case $what in
+test) python_environment && peers ;;
+chaos) python_environment ;;
+esac

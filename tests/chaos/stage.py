@@ -174,9 +174,9 @@ class Load:
             thread.join(60)
         return set(self.ended)
 
-    def before(self, moment: float) -> set[str]:
-        """The calls that had ended before a moment."""
-        return {name for name, ended in list(self.ended.items()) if ended < moment}
+    def between(self, start: float, end: float) -> set[str]:
+        """The calls that ended between two moments."""
+        return {name for name, ended in list(self.ended.items()) if start < ended < end}
 
     def percentiles(self) -> tuple[float, float]:
         """Median and 99th percentile of the latency, in ms."""
