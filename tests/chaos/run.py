@@ -10,17 +10,14 @@ seed; when exactly it hits the process is not.
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
-os.environ.setdefault("AI_TRACING_BIN", str(TARGET / "release" / "ai-tracing"))
-sys.path.insert(0, str(ROOT / "tests" / "chaos"))
+sys.path.insert(0, str(ROOT / "bench"))
+from processes import machine, put  # noqa: E402
 import scenarios  # noqa: E402
 
 TITLE = "## What was tried"
@@ -72,18 +69,6 @@ def section() -> str:
     if missing:
         out += ["", f"Not played on this machine: {', '.join(missing)}."]
     return "\n".join([*out, ""])
-
-
-def put(report: str, section: str) -> str:
-    """The report with this section in place of the one that it has, or at its end."""
-    before, _, rest = report.partition(TITLE)
-    _, heading, after = rest.partition("\n## ")
-    return before.rstrip("\n") + "\n\n" + section + heading + after
-
-
-def machine() -> str:
-    names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return f"{len(os.sched_getaffinity(0))} cores of {names[0] if names else platform.machine()}"
 
 
 def main() -> int:
