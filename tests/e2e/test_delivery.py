@@ -23,12 +23,12 @@ POISON = b"poison-canary-52d1"
 
 
 class Receiver(FakeOtlp):
-    """A receiver that is down (503) as long as `down`, and refuses any request with a poisonous call in it."""
+    """A receiver that is down (503) as long as `down`, and until it is `mended` refuses requests with a poisonous call."""
 
-    down = False
+    down = mended = False
 
     async def respond(self, request, connection):
-        self.mode = 503 if self.down else 400 if POISON in gzip.decompress(request.body) else 200
+        self.mode = 503 if self.down else 400 if not self.mended and POISON in gzip.decompress(request.body) else 200
         return await super().respond(request, connection)
 
     def taken(self) -> dict[str, list[str]]:
@@ -200,6 +200,17 @@ def test_a_refused_call_costs_itself_alone(serving, receiver):
     (letter,) = letters
     assert letter["record"]["context"]["message_id"] == "call-17"
     assert letter["why"].startswith("HTTP 400") and letter["label"] == otlp["name"]
+
+    # A person looks at it, has the receiver mended, and sends it again.
+    listed = gateway.cli("spool", "list")
+    assert listed.returncode == 0 and "HTTP 400" in listed.stdout, listed
+    assert gateway.stop() == 0
+    receiver.mended = True
+    assert gateway.cli("spool", "retry").returncode == 0
+    gateway = serving()
+    until(lambda: "call-17" in receiver.taken(), what="the call that was refused")
+    assert all(len(ids) == 1 for ids in receiver.taken().values())
+    assert "HTTP 400" not in gateway.cli("spool", "list").stdout
 
 
 def test_without_a_spool_directory_calls_are_unharmed_and_traced(serving, receiver, tmp_path):

@@ -21,8 +21,8 @@ impl Fjall {
     pub fn open(policy: Policy, dir: &Path, blobs: bool) -> Result<Self> {
         let database = Database::builder(dir.join("fjall")).open()?;
         let separation = blobs.then(KvSeparationOptions::default);
-        let entries = database
-            .keyspace("entries", || KeyspaceCreateOptions::default().with_kv_separation(separation.clone()))?;
+        let entries =
+            database.keyspace("entries", || KeyspaceCreateOptions::default().with_kv_separation(separation.clone()))?;
         let cursors = database.keyspace("cursors", KeyspaceCreateOptions::default)?;
         if policy == Policy::Interval {
             let database = database.clone();

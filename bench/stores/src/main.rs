@@ -111,10 +111,11 @@ fn flow(store: &str, policy: Policy, dir: &Path) -> Result<()> {
     let written = appended * records.iter().map(Vec::len).sum::<usize>() / records.len();
     let seconds = cpu_seconds()?;
     println!(
-        "{:.0} {:.0} {:.2} {}",
+        "{:.0} {:.0} {:.2} {:.2} {}",
         appended as f64 / seconds,
         appended as f64 / wall.as_secs_f64(),
-        status("io", "write_bytes:")? as f64 / written as f64,
+        status("io", "wchar:")? as f64 / written as f64,
+        status("io", "write_bytes:")?.saturating_sub(status("io", "cancelled_write_bytes:")?) as f64 / written as f64,
         status("status", "VmHWM:")? / 1024
     );
     Ok(())
@@ -172,8 +173,10 @@ fn main() -> Result<()> {
     }
     let (dir, chosen) = arguments.split_first().context("usage: stores DIR [STORE...]")?;
     let dir = PathBuf::from(dir);
-    println!("| store | sync | records/s per core | records/s | bytes written per byte | peak RSS, MiB | recovery of 1 GiB, s | RSS then, MiB |");
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!(
+        "| store | sync | records/s per core | records/s | written per byte | to disk per byte | peak RSS, MiB | recovery of 1 GiB, s | RSS then, MiB |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for store in STORES.iter().filter(|store| chosen.is_empty() || chosen.iter().any(|name| name == *store)) {
         for policy in ["interval", "never"] {
             let place = dir.join(format!("{store}-{policy}"));

@@ -36,7 +36,8 @@ impl Sqlite {
                 }
             });
         }
-        let cursor = |reader: i64| connection.query_row("SELECT seq FROM cursor WHERE reader = ?", [reader], |row| row.get(0));
+        let cursor =
+            |reader: i64| connection.query_row("SELECT seq FROM cursor WHERE reader = ?", [reader], |row| row.get(0));
         let last = [cursor(0)?, cursor(1)?];
         Ok(Self { connection, last })
     }

@@ -30,13 +30,23 @@ pub struct AiTracing {
     pub langfuse_api: LangfuseApi,
     /// Observations per call. Default full.
     pub langfuse_observations: LangfuseObservations,
-    /// Base URL of a receiver of OTLP traces; `None`: none are sent. May be a vault reference.
+    /// Base URL of an OTLP receiver; `None`: there is none. May be a vault reference.
     pub otlp_endpoint: Option<String>,
+    /// How it is spoken to; `None`: `http/protobuf`.
+    pub otlp_protocol: Option<OtlpProtocol>,
+    /// Whether it gets spans. Default true.
+    pub otlp_traces: bool,
+    /// Whether it gets metrics. Default true.
+    pub otlp_metrics: bool,
+    /// What metrics count from; `None`: what suits the receiver.
+    pub otlp_metrics_temporality: Option<OtlpTemporality>,
+    /// Seconds between two sendings of metrics; `None`: 60.
+    pub otlp_metrics_interval: Option<f64>,
     /// Headers of each OTLP request; values may be vault references.
     pub otlp_headers: Option<BTreeMap<String, String>>,
     /// Milliseconds for one OTLP request; `None`: 10000.
     pub otlp_timeout: Option<f64>,
-    /// Whose attribute names OTLP spans carry. Default both.
+    /// Whose attribute names OTLP spans and metrics carry. Default both.
     pub otlp_semconv: OtlpSemconv,
     /// Tag of all traces. Default `production`.
     pub environment: String,
@@ -89,6 +99,11 @@ impl fmt::Debug for AiTracing {
             langfuse_api,
             langfuse_observations,
             otlp_endpoint,
+            otlp_protocol,
+            otlp_traces,
+            otlp_metrics,
+            otlp_metrics_temporality,
+            otlp_metrics_interval,
             otlp_headers,
             otlp_timeout,
             otlp_semconv,
@@ -112,6 +127,11 @@ impl fmt::Debug for AiTracing {
             .field("langfuse_api", langfuse_api)
             .field("langfuse_observations", langfuse_observations)
             .field("otlp_endpoint", otlp_endpoint)
+            .field("otlp_protocol", otlp_protocol)
+            .field("otlp_traces", otlp_traces)
+            .field("otlp_metrics", otlp_metrics)
+            .field("otlp_metrics_temporality", otlp_metrics_temporality)
+            .field("otlp_metrics_interval", otlp_metrics_interval)
             .field("otlp_headers", &otlp_headers.as_ref().map(|headers| headers.keys().collect::<Vec<_>>()))
             .field("otlp_timeout", otlp_timeout)
             .field("otlp_semconv", otlp_semconv)
@@ -160,7 +180,28 @@ pub enum LangfuseObservations {
     Compact,
 }
 
-/// Whose attribute names OTLP spans carry.
+/// How an OTLP receiver is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum OtlpProtocol {
+    /// Protobuf in HTTP requests.
+    #[serde(rename = "http/protobuf")]
+    Http,
+    /// gRPC.
+    #[serde(rename = "grpc")]
+    Grpc,
+}
+
+/// What the sums of metrics count from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OtlpTemporality {
+    /// When they were last sent.
+    Delta,
+    /// The start.
+    Cumulative,
+}
+
+/// Whose attribute names OTLP spans and metrics carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OtlpSemconv {
@@ -168,7 +209,7 @@ pub enum OtlpSemconv {
     Openllmetry,
     /// OpenTelemetry's, for generative AI.
     Genai,
-    /// Both, on the same span.
+    /// Both, side by side.
     Both,
 }
 

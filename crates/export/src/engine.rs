@@ -18,6 +18,7 @@ use crate::destination::{Lease, QueueOptions};
 use crate::exporter::Exporter;
 use crate::exporter::identity::identity;
 use crate::exporter::langfuse::{self, Langfuse};
+use crate::exporter::otlp::metrics::{self as otlp_metrics, Meters};
 use crate::exporter::otlp::{self, Otlp};
 use crate::http::Client;
 use crate::lanes::Lanes;
@@ -87,6 +88,7 @@ pub(crate) struct Shared {
     lanes: Lanes,
     /// Those that get every record.
     always: Mutex<Vec<Lease>>,
+    meters: Meters,
     client: OnceLock<Client>,
 }
 
@@ -109,6 +111,7 @@ impl Engine {
             lanes: Lanes::new(runtime.handle().clone(), storage.clone()),
             storage,
             always: Mutex::default(),
+            meters: Meters::default(),
             client: OnceLock::new(),
         });
         let (stop, stopped) = oneshot::channel();
@@ -154,7 +157,8 @@ impl Engine {
             destinations.push(self.shared.langfuse(config, lookup)?);
         }
         destinations.extend(self.shared.otlp(config, lookup)?);
-        Ok(Arc::new(Tracer::new(config, destinations)?))
+        let meter = self.shared.meter(config, lookup)?;
+        Ok(Arc::new(Tracer::new(config, destinations, meter)?))
     }
 
     /// What was counted since the start.
@@ -220,6 +224,16 @@ impl Shared {
         self.lanes.open(config.identity(), config, &queue, make).map(Some)
     }
 
+    /// The meter of a configuration's OTLP receiver, if it is to get metrics.
+    fn meter(
+        &self,
+        config: &AiTracing,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Option<Arc<otlp_metrics::Lease>>, TracerError> {
+        let Some(config) = otlp_metrics::Config::read(config, lookup)? else { return Ok(None) };
+        self.meters.open(config, self.client("otlp_endpoint")?, self.lanes.runtime()).map(Some)
+    }
+
     /// The HTTP client of all exporters, made when the first one needs it: reading root certificates takes a while.
     /// `path` is the parameter that asks for it.
     fn client(&self, path: &str) -> Result<Client, TracerError> {
@@ -241,6 +255,7 @@ impl Shared {
             spool: self.storage.as_ref().map(|storage| storage.stats()),
             destinations,
             retired,
+            metrics: self.meters.stats(),
         }
     }
 

@@ -85,6 +85,11 @@ impl Lanes {
         Ok(lease)
     }
 
+    /// Where workers run.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     fn start<E: Exporter>(
         &self,
         exporter: E,

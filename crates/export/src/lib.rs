@@ -42,5 +42,5 @@ pub use destination::QueueOptions;
 pub use engine::{Engine, Observer, Options, ShutdownReport};
 pub use priority::{give_way, pause};
 pub use sink::Sink;
-pub use stats::{DestinationStats, Dropped, SinkStats, SpoolState, Stats};
+pub use stats::{DestinationStats, Dropped, MetricsStats, SinkStats, SpoolState, Stats};
 pub use tracer::{Tracer, TracerError, settings};

@@ -25,6 +25,8 @@ pub struct Stats {
     pub destinations: Vec<DestinationStats>,
     /// The sum over destinations that no configuration uses any more.
     pub retired: DestinationStats,
+    /// Receivers of metrics in use.
+    pub metrics: Vec<MetricsStats>,
 }
 
 /// The queue between the request path and the engine.
@@ -104,6 +106,25 @@ pub struct DestinationStats {
     /// Why records were lost the last time, for who has sent them.
     #[serde(skip)]
     pub last_loss: Option<String>,
+}
+
+/// One receiver of metrics.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct MetricsStats {
+    /// Name and address; no credentials.
+    pub name: String,
+    /// Data points that it took.
+    pub delivered: u64,
+    /// Data points that it refused for good, or that were left at the end.
+    pub rejected: u64,
+    /// Attempts to send.
+    pub requests: u64,
+    /// Attempts that came to nothing: what they carried is kept for the next.
+    pub failures: u64,
+    /// Values that were counted without their attributes, because there were too many sets of them.
+    pub folded: u64,
+    /// Why the last attempt failed, while it is failing.
+    pub failing: Option<String>,
 }
 
 /// Records lost, by reason.

@@ -14,7 +14,7 @@ use ai_tracing_core::settings::Settings;
 use ai_tracing_core::time::At;
 use serde_json::{Value, json};
 
-pub(crate) use spans::readable;
+pub(crate) use spans::{attributes, readable};
 
 use crate::destination::QueueOptions;
 use crate::exporter::config::Batching;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use ai_tracing_config::ai_tracing::{AiTracing, CaptureContent, LogLevel};
 use ai_tracing_core::cost::{Price, Prices};
+use ai_tracing_core::record::CallRecord;
 use ai_tracing_core::redact::Redactor;
 use ai_tracing_core::settings::{ContentPolicy, ContextHeaders, Limits, ProviderRule, Settings};
 
 use crate::destination::Lease;
+use crate::exporter::otlp::metrics;
 
 /// One plugin configuration, ready for use; shared by all its calls.
 ///
@@ -18,6 +20,7 @@ pub struct Tracer {
     /// How much is logged about each call.
     pub log_level: LogLevel,
     destinations: Vec<Lease>,
+    meter: Option<Arc<metrics::Lease>>,
 }
 
 /// A configuration that passed its schema and still cannot work.
@@ -37,12 +40,23 @@ impl TracerError {
 }
 
 impl Tracer {
-    pub(crate) fn new(config: &AiTracing, destinations: Vec<Lease>) -> Result<Self, TracerError> {
-        Ok(Self { settings: Arc::new(settings(config)?), log_level: config.log_level, destinations })
+    pub(crate) fn new(
+        config: &AiTracing,
+        destinations: Vec<Lease>,
+        meter: Option<Arc<metrics::Lease>>,
+    ) -> Result<Self, TracerError> {
+        Ok(Self { settings: Arc::new(settings(config)?), log_level: config.log_level, destinations, meter })
     }
 
     pub(crate) fn destinations(&self) -> &[Lease] {
         &self.destinations
+    }
+
+    /// Counts a call, whatever sampling makes of it.
+    pub(crate) fn measure(&self, record: &CallRecord) {
+        if let Some(meter) = &self.meter {
+            meter.observe(record);
+        }
     }
 }
 
@@ -117,7 +131,7 @@ impl Tracer {
     /// A tracer whose records go nowhere, for tests of what comes before.
     pub fn without_destinations() -> Self {
         let settings = Settings { sampling_ratio: 1.0, ..Settings::default() };
-        Self { settings: Arc::new(settings), log_level: LogLevel::Info, destinations: Vec::new() }
+        Self { settings: Arc::new(settings), log_level: LogLevel::Info, destinations: Vec::new(), meter: None }
     }
 }
 

@@ -5,8 +5,8 @@
 
 use tokio::sync::watch;
 
-/// What a worker is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a worker is to do. What comes later in this list overrides what comes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
     /// Batch, send, wait for more.
     Run,

@@ -57,9 +57,13 @@ fn parameters() -> Record {
         (
             "otlp_endpoint",
             string().referenceable().is(Typedef::HttpUrl).about(
-                "Where OTLP traces go (HTTP, protobuf): the receiver's base URL, to which `/v1/traces` is appended. \
-                 `null`: nowhere.",
+                "Where OTLP traces and metrics go: the receiver's base URL; by HTTP `/v1/traces` and `/v1/metrics` are \
+                 appended. `null`: nowhere.",
             ),
+        ),
+        (
+            "otlp_protocol",
+            string().one_of(&["http/protobuf", "grpc"]).about("How the receiver is spoken to. `null`: `http/protobuf`."),
         ),
         (
             "otlp_headers",
@@ -76,9 +80,28 @@ fn parameters() -> Record {
         (
             "otlp_semconv",
             string().required().default("both").one_of(&["openllmetry", "genai", "both"]).about(
-                "Whose attribute names OTLP spans carry: OpenLLMetry's (which Dynatrace reads), OpenTelemetry's for \
+                "Whose attribute names OTLP spans and metrics carry: OpenLLMetry's (which Dynatrace reads), OpenTelemetry's for \
                  generative AI, or both.",
             ),
+        ),
+        ("otlp_traces", boolean().required().default(true).about("Send the OTLP receiver a span for each call.")),
+        (
+            "otlp_metrics",
+            boolean()
+                .required()
+                .default(true)
+                .about("Send the OTLP receiver metrics of all calls, those that sampling leaves out as well."),
+        ),
+        (
+            "otlp_metrics_temporality",
+            string().one_of(&["delta", "cumulative"]).about(
+                "Whether metrics tell what was added since they were last sent, or since the start. `null`: `delta` for \
+                 Dynatrace, `cumulative` for others.",
+            ),
+        ),
+        (
+            "otlp_metrics_interval",
+            number().between(0.1, 86_400).about("Seconds between two sendings of metrics. `null`: 60."),
         ),
         ("environment", string().required().default("production").len_min(1).about("Tag of all traces.")),
         (

@@ -118,6 +118,7 @@ impl Reader {
         };
         self.shared.records.add(1);
         self.shared.metrics.observe(&record);
+        tracer.measure(&record);
         if !sampling::keep(&record, tracer.settings.sampling_ratio) {
             self.shared.sampled_out.add(1);
             return None;
@@ -209,6 +210,7 @@ impl Reader {
         for lane in &lanes {
             lane.destination.turns.flush();
         }
+        let meters = self.shared.meters.flush();
         let mut report = ShutdownReport::default();
         for Lane { destination, mut worker, .. } in lanes {
             if timeout_at(begun + budget, &mut worker).await.is_err() {
@@ -218,6 +220,7 @@ impl Reader {
             report.add_undelivered(&stats);
             self.shared.lanes.retire(&stats);
         }
+        meters.wait(begun + budget).await;
         report.left += self.shared.sink.stats().undone();
         if let Some(storage) = &self.shared.storage {
             storage.with(Spool::sync);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Kind, LlmMetrics, Page};
-use crate::stats::{DestinationStats, Dropped, SpoolState, Stats};
+use crate::stats::{DestinationStats, Dropped, MetricsStats, SpoolState, Stats};
 
 /// Writes what the engine counted.
 pub fn write(stats: &Stats, llm: &LlmMetrics, page: &mut Page) {
@@ -12,6 +12,7 @@ pub fn write(stats: &Stats, llm: &LlmMetrics, page: &mut Page) {
     if let Some(spool) = &stats.spool {
         self::spool(spool, page);
     }
+    measurements(&stats.metrics, page);
     let (label_sets, folded) = llm.label_sets();
     page.gauge("ai_tracing_metrics_label_sets", "Label sets of the metrics of AI requests", label_sets as f64);
     let help = "Observations under the label value other, because there were too many label sets";
@@ -116,6 +117,47 @@ fn spool(state: &SpoolState, page: &mut Page) {
         ("ai_tracing_spool_damaged_total", "Entries that could not be read back", spool.damaged),
     ] {
         page.counter(name, help, count);
+    }
+}
+
+/// What is shown of a receiver of metrics: name, kind, help, and the value.
+type Measured = (&'static str, Kind, &'static str, fn(&MetricsStats) -> f64);
+
+const MEASURED: [Measured; 6] = [
+    ("ai_tracing_otlp_metrics_delivered_total", Kind::Counter, "Data points that a receiver of metrics took", |it| {
+        it.delivered as f64
+    }),
+    ("ai_tracing_otlp_metrics_rejected_total", Kind::Counter, "Data points that were lost on the way to it", |it| {
+        it.rejected as f64
+    }),
+    ("ai_tracing_otlp_metrics_requests_total", Kind::Counter, "Attempts to send it metrics", |it| it.requests as f64),
+    (
+        "ai_tracing_otlp_metrics_failures_total",
+        Kind::Counter,
+        "Attempts after which metrics were kept for the next",
+        |it| it.failures as f64,
+    ),
+    (
+        "ai_tracing_otlp_metrics_overflow_total",
+        Kind::Counter,
+        "Values counted without their attributes, for want of room",
+        |it| it.folded as f64,
+    ),
+    ("ai_tracing_otlp_metrics_failing", Kind::Gauge, "1 while the last attempt failed", |it| {
+        f64::from(u8::from(it.failing.is_some()))
+    }),
+];
+
+fn measurements(receivers: &[MetricsStats], page: &mut Page) {
+    for (name, kind, help, value) in &MEASURED {
+        // As above: what shares its labels is shown as one.
+        let mut by_name: BTreeMap<&str, f64> = BTreeMap::new();
+        for receiver in receivers {
+            let shown = by_name.entry(&receiver.name).or_default();
+            *shown = if *kind == Kind::Gauge { shown.max(value(receiver)) } else { *shown + value(receiver) };
+        }
+        let mut metric = page.metric(name, *kind, help);
+        by_name.iter().for_each(|(receiver, value)| metric.sample(&labels(receiver), *value));
     }
 }
 

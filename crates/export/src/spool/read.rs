@@ -133,7 +133,10 @@ impl Spool {
             let waits = |segment: &&Segment| segment.waiting(id).ahead > 0;
             let Some(number) = rest.into_iter().find(waits).map(|segment| segment.number) else {
                 // The counts of segments and lanes are changed together; should they ever differ, the segments' hold.
-                lane.ahead = 0;
+                let lost = std::mem::take(&mut lane.ahead);
+                lane.records = lane.records.saturating_sub(lost);
+                lane.bytes = lane.window.iter().filter(|it| !it.resolved).map(|it| u64::from(it.payload)).sum();
+                self.damage(id, lost);
                 return;
             };
             let from = frontier.max(Position { segment: number, offset: 0 });
@@ -189,7 +192,8 @@ impl Spool {
             lane.frontier = last.end();
         }
         if ended {
-            lane.frontier = Position { segment: number + 1, offset: 0 };
+            // Not the next segment: this one may grow.
+            lane.frontier = Position { segment: number, offset: segment.len };
             let lost = segment.forget_ahead(id, lane.bytes_seen(number));
             lane.records = lane.records.saturating_sub(lost.records);
             lane.bytes = lane.bytes.saturating_sub(lost.bytes);

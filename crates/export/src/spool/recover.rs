@@ -224,7 +224,17 @@ impl Spool {
         segment.len = len;
         let mut keys = Vec::new();
         loop {
-            let (offset, payload) = match scanner.step()? {
+            let step = match scanner.step() {
+                Ok(step) => step,
+                // What was found before is kept.
+                Err(error) => {
+                    found.damaged += 1;
+                    let place = self.describe(number);
+                    tracing::error!("AI Tracing: the spool cannot be read further: {place}: {error}");
+                    break;
+                }
+            };
+            let (offset, payload) = match step {
                 Step::End => break,
                 // What the last write of a killed process left was never acknowledged.
                 Step::Damage { from, until } if until == len && is_last => {
@@ -251,7 +261,10 @@ impl Spool {
             let mut waits = false;
             for key in &keys {
                 // A lane whose slots are lost begins anew: rather twice than never.
-                let Ok(id) = self.lane_of(*key, "", Position::default()) else { continue };
+                let Ok(id) = self.lane_of(*key, "", Position::default()) else {
+                    found.damaged += 1;
+                    continue;
+                };
                 let Some(lane) = self.lanes.get_mut(id.index()).filter(|lane| lane.cursor <= position) else {
                     continue;
                 };

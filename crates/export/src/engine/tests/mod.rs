@@ -361,3 +361,30 @@ async fn a_call_goes_to_langfuse_and_to_otlp_and_neither_waits_for_the_other() {
         tokio::task::spawn_blocking(move || engine.shutdown(Duration::from_millis(50))).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn metrics_count_what_sampling_leaves_out_and_are_sent_at_the_end() {
+    let otlp = testing::server::Server::start([], |_| (200, String::new())).await;
+    let engine = engine();
+    let config = config(json!({"otlp_endpoint": format!("http://{}", otlp.address), "sampling_ratio": 0}));
+    let tracer = engine.tracer(&config, &|_| None).unwrap();
+    (0..3).for_each(|_| engine.sink().offer(testing::finished(b"{}"), &tracer));
+    let stats = tokio::task::spawn_blocking(move || {
+        let shared = Arc::clone(&engine.shared);
+        engine.shutdown(LONG);
+        shared.stats()
+    });
+    assert_eq!(stats.await.unwrap().sampled_out, 3);
+    let paths: Vec<_> = otlp.seen().iter().map(|seen| seen.path.clone()).collect();
+    assert_eq!(paths, ["/v1/metrics"]);
+}
+
+#[test]
+fn a_receiver_may_get_metrics_alone() {
+    let engine = engine();
+    let config = config(json!({"otlp_endpoint": "http://127.0.0.1:9", "otlp_traces": false}));
+    let tracer = engine.tracer(&config, &|_| None).unwrap();
+    assert!(tracer.destinations().is_empty());
+    assert_eq!(engine.stats().metrics[0].name, "otlp-metrics http://127.0.0.1:9/v1/metrics");
+    engine.shutdown(LONG);
+}

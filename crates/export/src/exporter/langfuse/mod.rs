@@ -42,7 +42,7 @@ use self::shape::Trace;
 use super::answer::without;
 use super::ask::{ask, oversize};
 use super::{BatchLimits, Delivery, EncodeError, Exporter};
-use crate::http::{Answer, Client, gzip};
+use crate::http::{Answer, Client, Version, gzip};
 use crate::pause;
 use crate::tracer::TracerError;
 
@@ -235,7 +235,7 @@ impl Exporter for Langfuse {
         if let Some(bytes) = payload.oversize {
             return oversize(bytes);
         }
-        match ask(&self.client, self.request(payload), self.config.timeout).await {
+        match ask(&self.client, Version::Http1, self.request(payload), self.config.timeout).await {
             Ok(answer) => self.judge(payload, &self.without_secrets(answer)),
             Err(delivery) => delivery,
         }

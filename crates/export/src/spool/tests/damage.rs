@@ -74,6 +74,26 @@ fn intact(disk: &Memory, dir: &str, entries: &[(u64, Vec<u8>)]) -> Vec<u64> {
     entries.iter().filter(|(_, entry)| is_whole(entry)).map(|(id, _)| *id).collect()
 }
 
+#[test]
+fn damage_in_a_file_that_grows_hides_nothing_that_comes_after() {
+    let disk = Memory::default();
+    let mut spool = open(&disk, Options { segment_bytes: 1 << 30, max_bytes: 1 << 30, ..options() });
+    let a = lane(&mut spool, "a");
+    let window = lane::WINDOW as u64;
+    let positions = append(&mut spool, &[a], 0..window + 50, at(0));
+    let dir = spool.home.name.clone();
+    let last = *positions.last().unwrap();
+    disk.edit(&dir, &Segment::file_name(last.segment), |bytes| bytes[last.offset as usize + 8] ^= 1);
+    let chunk = spool.read(a, Position::default(), 10_000, 1 << 30);
+    assert_eq!((chunk.records.len() as u64, chunk.caught_up), (window + 49, true));
+    assert_eq!(spool.stats().damaged, 1);
+    // More, into the same file, and the window is full.
+    append(&mut spool, &[a], 10_000..10_010, at(0));
+    assert_eq!(spool.stats().segments, 1);
+    let expected: Vec<_> = (0..window + 49).chain(10_000..10_010).collect();
+    assert_eq!(ids(&mut spool, a), expected);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

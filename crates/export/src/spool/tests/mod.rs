@@ -1,5 +1,6 @@
 //! The spool on a disk in memory; one test each runs it on a real one.
 
+mod any_bytes;
 mod behaviour;
 mod crash;
 mod damage;
@@ -8,6 +9,7 @@ mod faults;
 mod memory;
 mod operations;
 mod real;
+mod seeds;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -51,7 +51,7 @@ fn why(verdict: &Verdict) -> &str {
 fn answer(status: u16, headers: &[(&'static str, &'static str)], body: impl Into<Bytes>) -> Answer {
     let headers: HeaderMap =
         headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect();
-    Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: body.into() }
+    Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: body.into(), trailers: HeaderMap::new() }
 }
 
 fn events() -> HashMap<String, usize> {

@@ -161,6 +161,7 @@ async fn a_server_without_otlp_is_asked_for_it_now_and_then() {
         status: StatusCode::from_u16(status).unwrap(),
         headers: HeaderMap::new(),
         body: Bytes::new(),
+        trailers: HeaderMap::new(),
     };
     let next = || exporter.encode(&calls()).unwrap();
     for _ in 0..2 {

@@ -196,7 +196,9 @@ fn environments_are_resources_of_their_own() {
     let records = [Some("a"), Some("b"), None, Some("a")].map(in_environment);
     let resource = [("service.name", "gateway"), ("deployment.environment.name", "said")]
         .map(|(k, v)| (k.to_owned(), v.to_owned()));
-    let super::Encoded::Fits(bytes) = super::encode(&records, OtlpSemconv::Both, &resource) else { panic!() };
+    let super::Encoded::Fits(bytes) = super::encode(&records, OtlpSemconv::Both, &resource, super::MAX) else {
+        panic!()
+    };
     let request = testing::readable(&bytes);
     let told: Vec<(Value, usize)> = request
         .as_array()
