@@ -4,7 +4,7 @@ BIN := $(TARGET)/debug/ai-tracing
 PYTHON := target/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint unit docs-check lua valgrind e2e bench bench-engine fuzz deny
+.PHONY: help demo build test lint unit docs-check lua valgrind e2e chaos bench bench-engine fuzz deny
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -45,6 +45,11 @@ valgrind:
 e2e: ## End-to-end tests alone (after `make test` has built everything once); ARGS='-k name' picks some
 	@scripts/bootstrap.sh test
 	$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e $(ARGS)
+
+chaos: ## Kills, outages, full disks, damaged files, wrong clocks (half an hour); write docs/delivery.md; ARGS='kill' picks some
+	@scripts/bootstrap.sh chaos
+	cargo build --release --quiet --bin ai-tracing
+	$(PYTHON) tests/chaos/run.py $(ARGS)
 
 bench: ## Measure the engine, and the gateway against nginx and a direct connection; write docs/performance.md
 	@scripts/bootstrap.sh bench

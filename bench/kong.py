@@ -17,10 +17,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import run
-from run import CONNECTIONS, ROOT, TARGET, check, children, cpu_when_quiet, machine, memory_mib, nginx_version, on_cores
-from engine import put
-from kong_process import Kong, plugin, service  # the tests'; run has put them on the path
+import processes
+from processes import LOADGEN, ROOT, TARGET, children, machine, memory_mib, on_cores, put
+from run import CONNECTIONS, WRK, check, cpu_when_quiet, nginx_version
+
+from kong_process import Kong, plugin, service  # the tests'; processes has put them on the path
 
 TITLE = "## The Kong plugin"
 ANSWERS = {"JSON, 1 KiB": "/json1k/v1/chat/completions", "JSON, 16 KiB": "/json16k/v1/chat/completions", "SSE, 64 events": "/sse/v1/chat/completions"}
@@ -50,7 +51,7 @@ class Bench:
         cores = sorted(os.sched_getaffinity(0))
         self.core, self.rest = {cores[0]}, set(cores[1:]) or {cores[0]}
         self.script = folder / "post.lua"
-        self.script.write_text(run.WRK)
+        self.script.write_text(WRK)
         with on_cores(self.rest):
             upstream, sink = self.serve("upstream"), self.serve("sink", "ok")
         trace = plugin(f"http://{sink}", queue={"max_coalescing_delay": 1})
@@ -62,7 +63,7 @@ class Bench:
                 self.kongs[name] = Kong(folder / name, [service(f"http://{upstream}", trace)], level="notice", library=library, env=env, **more)
 
     def serve(self, kind: str, *args: str) -> str:
-        process = subprocess.Popen([run.LOADGEN, kind, "127.0.0.1:0", *args], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen([LOADGEN, kind, "127.0.0.1:0", *args], stdout=subprocess.PIPE, text=True)
         self.processes.append(process)
         return process.stdout.readline().split()[1]
 
@@ -80,7 +81,7 @@ class Bench:
 
     def latency(self, target: str, path: str, seconds: float, rate: int = 500) -> dict:
         with on_cores(self.rest):
-            command = [run.LOADGEN, "load", self.kongs[target].proxy, path, str(rate), str(seconds), "16"]
+            command = [LOADGEN, "load", self.kongs[target].proxy, path, str(rate), str(seconds), "16"]
             result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         check(result["errors"] == 0, f"{target} {path}: {result['errors']} errors at {rate}/s")
         return {"mean": result["mean_us"]}
@@ -143,12 +144,6 @@ def dropped(bench: Bench) -> str:
     return f"Of {engine['sink']['accepted'] + lost:,} calls, {lost:,} were dropped at the sink (at saturation, where one core serves and traces; every drop is counted)."
 
 
-def build() -> None:
-    subprocess.run(["cargo", "build", "--release", "--package", "ai-tracing-kong", "--quiet"], cwd=ROOT, check=True)
-    environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET / "loadgen")}
-    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT / "bench" / "loadgen", env=environment, check=True)
-
-
 def add_to(report: str, rounds: int, seconds: float, library: Path = TARGET / "release") -> str:
     """The report with this section measured anew."""
     began = time.monotonic()
@@ -160,7 +155,7 @@ def add_to(report: str, rounds: int, seconds: float, library: Path = TARGET / "r
         finally:
             bench.stop()
     print(text)
-    return put(report, text, TITLE)
+    return put(report, text)
 
 
 def main() -> None:
@@ -171,7 +166,7 @@ def main() -> None:
     parser.add_argument("--library", type=Path, help="the folder of a built libai_tracing_kong.so")
     arguments = parser.parse_args()
     if not arguments.library:
-        build()
+        processes.build()
     text = add_to(arguments.output.read_text(), arguments.rounds, arguments.seconds, arguments.library or TARGET / "release")
     arguments.output.write_text(text)
 

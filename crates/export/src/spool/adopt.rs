@@ -1,8 +1,8 @@
 //! Takes over what processes have left that ended: their entries are copied into our own log, step by step.
 //!
-//! A directory goes segment by segment: each is removed once its copy is as safe as [`super::Fsync`] makes our own
-//! entries. Should this process end before, the next one copies what is left, and what was copied from a segment but not
-//! noted comes twice, with the ids that it had.
+//! What was copied is noted in the directory's cursors, and its segments are removed, once the copy is as safe as
+//! [`super::Fsync`] makes our own entries. Should this process end before, the next one goes on from there: what was
+//! copied and not noted comes twice, with the ids that it had.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -18,13 +18,16 @@ use super::recover::{Home, directories, remove_directory, segments};
 use super::scan::{Scanner, Step};
 use super::segment::Segment;
 use super::sync::Ticket;
-use super::{Entry, Event, LaneId, LaneKey, Position, Spool, Why};
+use super::{Entry, Event, LaneId, LaneKey, Position, Spool, SpoolError, Why};
 
 /// How often to look for directories, and how long to wait after a failure, in nanoseconds.
 const LOOK_EVERY: u64 = 10_000_000_000;
 
-/// Bytes of records that one step copies; one record at least.
+/// Bytes of records that are copied at a time; one record at least.
 const STEP: usize = 1 << 20;
+
+/// Steps between two looks at anything else: a few milliseconds.
+const STEPS: usize = 4;
 
 /// The state between two steps.
 #[derive(Default)]
@@ -34,6 +37,8 @@ pub(super) struct Adopter {
     /// The directory that was looked at last; they take turns.
     last: String,
     estate: Option<Estate>,
+    /// We could not write the last haul; the next try waits as long as a look.
+    blocked: bool,
 }
 
 /// A directory whose process has ended.
@@ -41,19 +46,24 @@ struct Estate {
     home: Home,
     /// By key: the index of the lane's slots and what they say.
     lanes: HashMap<LaneKey, (usize, Slot)>,
-    /// Segments to copy; the scanner reads the first.
+    /// Segments that are there.
     segments: VecDeque<u64>,
+    /// Reads on at `copied`.
     scanner: Option<Scanner>,
-    /// Everything before this is copied and safe.
+    /// Everything before this is copied.
+    copied: Position,
+    /// Everything before this is noted.
     noted: Position,
-    /// Everything before this is copied; to be noted once the copy is safe.
-    copied: Option<(Position, Ticket)>,
+    /// Everything before this is copied and may be noted from then on.
+    waits: Option<(Position, Ticket)>,
     records: u64,
 }
 
 /// How far the adoption of a directory is after a step.
 enum Progress {
     More,
+    /// Our own log does not take it.
+    Blocked,
     /// All of it is ours, and it is gone.
     Removed,
     /// All of it is ours; it holds files that are not a spool's, and stays.
@@ -70,16 +80,17 @@ struct Haul {
 }
 
 impl Spool {
-    /// One step. Failures are counted and the step is tried again later.
+    /// Some steps. What fails is counted and tried again later.
     pub(super) fn adopt(&mut self, now: At) -> Vec<Event> {
         let mut adopter = std::mem::take(&mut self.adopter);
         let due = adopter.looked.is_none_or(|looked| now.0.abs_diff(looked.0) >= LOOK_EVERY);
         let mut events = Vec::new();
-        if adopter.estate.is_none() && due {
+        if due {
             adopter.looked = Some(now);
-            adopter.estate = self.find_estate(&adopter.last);
+            adopter.blocked = false;
+            adopter.estate = adopter.estate.take().or_else(|| self.find_estate(&adopter.last));
         }
-        if let Some(mut estate) = adopter.estate.take() {
+        if let Some(mut estate) = adopter.estate.take_if(|_| !adopter.blocked) {
             adopter.last.clone_from(&estate.home.name);
             match self.adopt_from(&mut estate, now, &mut events) {
                 Ok(Progress::Removed) => {
@@ -90,6 +101,12 @@ impl Spool {
                 }
                 Ok(Progress::Left) => {}
                 Ok(Progress::More) => adopter.estate = Some(estate),
+                Ok(Progress::Blocked) => {
+                    adopter.estate = Some(estate);
+                    adopter.looked = Some(now);
+                    adopter.blocked = true;
+                }
+                // The others have their turn first.
                 Err(error) => {
                     self.error("cannot adopt a directory", error);
                     adopter.looked = Some(now);
@@ -110,32 +127,48 @@ impl Spool {
     }
 
     fn adopt_from(&mut self, estate: &mut Estate, now: At, events: &mut Vec<Event>) -> io::Result<Progress> {
-        if let Some((until, ticket)) = estate.copied {
-            if !self.syncer.has_passed(ticket) {
+        for _ in 0..STEPS {
+            if let Some((until, ticket)) = estate.waits
+                && self.syncer.has_passed(ticket)
+            {
+                estate.note(&*self.disk, until)?;
+            }
+            if estate.waits.is_none() && estate.noted < estate.copied {
+                estate.waits = Some((estate.copied, self.syncer.ticket()));
+            }
+            let Some(haul) = estate.haul(&*self.disk)? else {
+                if estate.noted < estate.copied {
+                    return Ok(Progress::More);
+                }
+                let removed = remove_directory(&*self.disk, &estate.home.name)?;
+                return Ok(if removed { Progress::Removed } else { Progress::Left });
+            };
+            // What waits there is as old as what waits here: neither pushes the other out.
+            let size: usize = haul.entries.iter().map(|(_, _, record)| record.len()).sum();
+            if self.bytes + size as u64 + self.options.segment_bytes > self.options.max_bytes && self.bytes > 0 {
+                estate.scanner = None;
                 return Ok(Progress::More);
             }
-            estate.note(&*self.disk, until)?;
+            if self.take_over(estate, &haul, now, events).is_err() {
+                estate.scanner = None;
+                return Ok(Progress::Blocked);
+            }
+            self.watch.damaged.fetch_add(haul.damaged, Ordering::Relaxed);
+            estate.copied = haul.until;
         }
-        let Some(haul) = estate.haul(&*self.disk)? else {
-            let removed = remove_directory(&*self.disk, &estate.home.name)?;
-            return Ok(if removed { Progress::Removed } else { Progress::Left });
-        };
-        // What waits there is as old as what waits here: neither pushes the other out.
-        let size: usize = haul.entries.iter().map(|(_, _, record)| record.len()).sum();
-        if self.bytes + size as u64 + self.options.segment_bytes > self.options.max_bytes && self.bytes > 0 {
-            estate.scanner = None;
-            return Ok(Progress::More);
-        }
-        self.take_over(estate, &haul, now, events)?;
-        self.watch.damaged.fetch_add(haul.damaged, Ordering::Relaxed);
-        estate.copied = Some((haul.until, self.syncer.ticket()));
         Ok(Progress::More)
     }
 
     /// Appends a haul to our own log.
-    fn take_over(&mut self, estate: &mut Estate, haul: &Haul, now: At, events: &mut Vec<Event>) -> io::Result<()> {
+    fn take_over(
+        &mut self,
+        estate: &mut Estate,
+        haul: &Haul,
+        now: At,
+        events: &mut Vec<Event>,
+    ) -> Result<(), SpoolError> {
         let max_age = self.options.max_age.as_nanos();
-        let mut fresh = Vec::new();
+        let (mut fresh, mut aged) = (Vec::new(), Vec::new());
         for (at, keys, record) in &haul.entries {
             let mut lanes = Vec::with_capacity(keys.len());
             for key in keys {
@@ -149,14 +182,15 @@ impl Spool {
                 }
             }
             if u128::from(now.0.saturating_sub(at.0)) > max_age {
-                lanes.iter().for_each(|lane| self.lose(*lane, Why::Aged, 1, None));
+                aged.extend(lanes);
             } else if !lanes.is_empty() {
                 fresh.push((*at, lanes, record));
             }
         }
         let entries: Vec<_> =
             fresh.iter().map(|(at, lanes, record)| Timed { at: *at, entry: Entry { lanes, record } }).collect();
-        let positions = self.write(&entries, now).map_err(io::Error::other)?;
+        let positions = self.write(&entries, now)?;
+        aged.into_iter().for_each(|lane| self.lose(lane, Why::Aged, 1, None));
         estate.records += positions.len() as u64;
         self.watch.adopted.fetch_add(positions.len() as u64, Ordering::Relaxed);
         let mut adopted: BTreeMap<LaneId, (Position, u64)> = BTreeMap::new();
@@ -186,7 +220,8 @@ impl Estate {
             }
         }
         let segments = segments(&**disk, name)?.into();
-        Ok(Some(Self { home, lanes, segments, scanner: None, noted: Position::default(), copied: None, records: 0 }))
+        let (copied, noted) = Default::default();
+        Ok(Some(Self { home, lanes, segments, scanner: None, copied, noted, waits: None, records: 0 }))
     }
 
     /// Writes down how far the copy is, and removes the segments before.
@@ -194,7 +229,6 @@ impl Estate {
         while let Some(number) = self.segments.front().copied().filter(|number| *number < until.segment) {
             disk.remove(&self.home.name, &Segment::file_name(number))?;
             self.segments.pop_front();
-            self.scanner = None;
         }
         for (index, slot) in self.lanes.values_mut().filter(|(_, slot)| slot.cursor < until) {
             slot.cursor = until;
@@ -202,18 +236,20 @@ impl Estate {
             cursors::save(&self.home.cursors, *index, slot)?;
         }
         self.noted = until;
-        self.copied = None;
+        self.waits = None;
         Ok(())
     }
 
     /// The next entries that somebody waits for; `None` at the end.
     fn haul(&mut self, disk: &dyn Disk) -> io::Result<Option<Haul>> {
-        let Some(number) = self.segments.front().copied() else { return Ok(None) };
+        let Some(number) = self.segments.iter().copied().find(|number| *number >= self.copied.segment) else {
+            return Ok(None);
+        };
         let name = Segment::file_name(number);
         let mut scanner = match self.scanner.take() {
             Some(scanner) => scanner,
             None => {
-                let from = if self.noted.segment == number { self.noted.offset } else { 0 };
+                let from = if self.copied.segment == number { self.copied.offset } else { 0 };
                 Scanner::new(disk.open(&self.home.name, &name)?, from, u64::MAX)?
             }
         };

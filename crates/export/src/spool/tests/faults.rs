@@ -133,3 +133,27 @@ fn a_directory_with_files_of_others_is_emptied_and_left() {
     assert!(!tree[&dir].iter().any(|name| name.ends_with(".seg")));
     assert_eq!(first.stats().write_errors, 0);
 }
+
+#[test]
+fn adoption_that_meets_a_full_disk_goes_on_later_and_copies_nothing_twice() {
+    let disk = Memory::default();
+    let mut first = open(&disk, options());
+    let mut second = open(&disk, options());
+    let b = lane(&mut second, "b");
+    append(&mut second, &[b], 0..20, at(0));
+    for id in 20..40 {
+        append(&mut second, &[b], [id], at(0));
+    }
+    drop(second);
+    disk.set_room(Some(0));
+    (0..5).for_each(|step| assert_eq!(first.keep_house(at(step * 250)), []));
+    // One try, and then a pause.
+    assert!(first.stats().write_errors > 0);
+    assert_eq!(first.stats().adopted, 0);
+    disk.set_room(None);
+    assert_eq!(first.keep_house(at(9_000)), []);
+    (0..20).for_each(|step| drop(first.keep_house(at(10_000 + step * 250))));
+    let b = lane(&mut first, "b");
+    assert_eq!(ids(&mut first, b), (0..40).collect::<Vec<_>>());
+    assert_eq!((first.stats().adopted, disk.tree().len()), (40, 1));
+}
