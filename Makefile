@@ -4,7 +4,7 @@ BIN := $(TARGET)/debug/ai-tracing
 PYTHON := target/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint unit docs-check e2e chaos bench bench-engine fuzz deny
+.PHONY: help demo build test lint unit docs-check lua valgrind e2e chaos bench bench-engine fuzz deny
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -20,7 +20,7 @@ build: ## Build the optimised binary: target/release/ai-tracing
 
 test: ## Install what is needed, then check format, lints, unit and end-to-end tests
 	@scripts/bootstrap.sh test
-	@$(MAKE) --no-print-directory lint unit docs-check e2e
+	@$(MAKE) --no-print-directory lint unit docs-check lua valgrind e2e
 
 # Cheapest first. `unit` builds every target of the workspace once, so that the binary of the end-to-end tests and the
 # unit tests share one set of features and nothing is compiled twice.
@@ -35,6 +35,12 @@ unit:
 docs-check:
 	$(TARGET)/debug/xtask docs --check
 	$(TARGET)/debug/xtask layers
+
+lua:
+	busted
+
+valgrind:
+	scripts/valgrind.sh
 
 e2e: ## End-to-end tests alone (after `make test` has built everything once); ARGS='-k name' picks some
 	@scripts/bootstrap.sh test

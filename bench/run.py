@@ -7,7 +7,7 @@ Everything runs on this machine over loopback: an upstream, a sink for traces an
 wrk for saturation, Debian's nginx as the yardstick. The proxy under test has one core to itself and the rest shares
 the others. Targets take turns within each round, so that a slow minute of the machine meets all of them; of the rounds
 the median counts (the minimum for CPU time, which noise can only raise). The engine and the pipeline are measured by
-themselves before all that (bench/engine.py, bench/delivery.py).
+themselves before all that (bench/engine.py, bench/delivery.py), the Kong plugin after it (bench/kong.py).
 """
 
 import argparse
@@ -335,6 +335,8 @@ def nginx_version() -> str:
 
 
 def main() -> None:
+    import kong  # which builds on this module
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="of one run")
@@ -343,6 +345,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.no_build:
         build()
+        kong.build()
     engine.measure(arguments.seconds)
     pipeline = delivery.section(delivery.measure(arguments.seconds))
     began = time.monotonic()
@@ -357,8 +360,8 @@ def main() -> None:
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     for section in (engine.section(), pipeline):
         text = put(text, section)
-    arguments.output.write_text(text)
     print(text)
+    arguments.output.write_text(kong.add_to(text, arguments.rounds, arguments.seconds))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,11 @@ need() {
     PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null || packages+=("$2")
 }
 
+# need_file FILE PACKAGE: the same for a file.
+need_file() {
+    [ -e "$1" ] || packages+=("$2")
+}
+
 install_packages() {
     [ "${#packages[@]}" -gt 0 ] || return 0
     command -v apt-get >/dev/null || fail "please install: ${packages[*]} (there is no apt-get to do it with)"
@@ -42,7 +47,7 @@ install_packages() {
     local package
     for package in "${packages[@]}"; do
         case $package in
-        nginx-light) "${as_root[@]}" systemctl --quiet disable nginx 2>/dev/null || true ;;
+        nginx-light | libnginx-mod-http-lua) "${as_root[@]}" systemctl --quiet disable nginx 2>/dev/null || true ;;
         prometheus) "${as_root[@]}" systemctl --quiet disable prometheus 2>/dev/null || true ;;
         esac
     done
@@ -110,6 +115,13 @@ test)
     need promtool prometheus
     need go golang-go
     need faketime faketime
+    need nginx nginx-light
+    need_file /usr/lib/nginx/modules/ngx_http_lua_module.so libnginx-mod-http-lua
+    need luajit luajit2
+    need busted lua-busted
+    need luarocks luarocks
+    need valgrind valgrind
+    need_file "/usr/lib/$(uname -m)-linux-gnu/lua/5.1/cjson.so" lua-cjson
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
     ;;
 chaos)
@@ -121,6 +133,8 @@ bench)
     command -v python3 >/dev/null || fail "python3 (3.10 or newer) is missing"
     need nginx nginx-light
     need wrk wrk
+    need_file /usr/lib/nginx/modules/ngx_http_lua_module.so libnginx-mod-http-lua
+    need_file "/usr/lib/$(uname -m)-linux-gnu/lua/5.1/cjson.so" lua-cjson
     ;;
 *) fail "unknown: $what (build, test, chaos or bench)" ;;
 esac

@@ -1,12 +1,13 @@
 //! Developer commands of this repository.
 //!
 //! ```text
-//! cargo xtask docs            write the generated parts of the documentation
+//! cargo xtask docs            write what is generated: parts of the documentation, files of the Kong plugin
 //! cargo xtask docs --check    fail when they are stale
 //! cargo xtask layers          fail when a crate depends on what it must not know
 //! ```
 
 mod docs;
+mod kong;
 mod layers;
 
 use std::io::Write;
@@ -19,8 +20,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
-        ["docs"] => docs::write(root()),
-        ["docs", "--check"] => docs::check(root()),
+        ["docs"] => docs::write(root()).and_then(|()| kong::write(root())),
+        ["docs", "--check"] => docs::check(root()).and_then(|()| kong::check(root())),
         ["layers"] => layers::check(root()),
         _ => Err(anyhow::anyhow!(USAGE)),
     };

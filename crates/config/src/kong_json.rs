@@ -24,12 +24,29 @@ impl Record {
 }
 
 impl Field {
+    /// What this field's attributes of the same name describe.
+    pub(crate) fn inner(&self) -> Vec<(&'static str, &Self)> {
+        match &self.kind {
+            Kind::Array(element) | Kind::Set(element) => vec![("elements", element)],
+            Kind::Map { keys, values } => vec![("keys", keys), ("values", values)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The record inside.
+    pub(crate) fn record(&self) -> Option<&Record> {
+        match &self.kind {
+            Kind::Record(record) => Some(record),
+            _ => None,
+        }
+    }
+
     /// `{name: definition}`, the form in which Kong lists fields.
     pub(crate) fn named_json(&self, name: &str) -> Value {
         json!({name: self.to_kong_json()})
     }
 
-    fn to_kong_json(&self) -> Value {
+    pub(crate) fn to_kong_json(&self) -> Value {
         let mut out = Map::new();
         let mut set = |name: &str, value: Value| out.insert(name.to_owned(), value);
         set("type", self.kind.kong_name().into());
@@ -52,28 +69,20 @@ impl Field {
                 set(name, true.into());
             }
         }
-        match &self.kind {
-            Kind::Array(element) | Kind::Set(element) => {
-                set("elements", element.to_kong_json());
-            }
-            Kind::Map { keys, values } => {
-                set("keys", keys.to_kong_json());
-                set("values", values.to_kong_json());
-            }
-            Kind::Record(record) => {
-                set("fields", record.fields_json());
-                if !record.checks.is_empty() {
-                    set("entity_checks", record.checks_json());
-                }
-            }
-            Kind::Foreign(collection) => {
-                set("reference", (*collection).into());
-            }
-            Kind::String | Kind::Number | Kind::Integer | Kind::Boolean => {}
-            Kind::Any => {
-                set("abstract", true.into());
+        for (name, inner) in self.inner() {
+            set(name, inner.to_kong_json());
+        }
+        if let Some(record) = self.record() {
+            set("fields", record.fields_json());
+            if !record.checks.is_empty() {
+                set("entity_checks", record.checks_json());
             }
         }
+        match &self.kind {
+            Kind::Foreign(collection) => set("reference", (*collection).into()),
+            Kind::Any => set("abstract", true.into()),
+            _ => None,
+        };
         for rule in &self.rules {
             for (name, value) in rule.to_kong_json() {
                 set(name, value);
@@ -156,7 +165,11 @@ impl Typedef {
                     "err": "cannot contain 'host' header, which must be specified in the 'hosts' attribute",
                 }]),
             )],
-            Self::HttpUrl => vec![("match", "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@%s]+[^#@%s]*$".into())],
+            // The value itself, which Kong would repeat, may carry a password.
+            Self::HttpUrl => vec![
+                ("match", "^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@%s]+[^#@%s]*$".into()),
+                ("err", "expected an http or https URL without credentials".into()),
+            ],
             Self::Regex => vec![("is_regex", true.into())],
             Self::PathPattern => {
                 vec![(
@@ -165,14 +178,17 @@ impl Typedef {
                 )]
             }
             Self::HostPattern => vec![("match", "^%*?%.?[%w%._-]+$".into())],
-            Self::HeaderPattern => vec![("match", "^[%w_-]+%s*:?.*$".into())],
+            Self::HeaderPattern => vec![(
+                "match_any",
+                json!({"patterns": ["^%s*[%w_-]+%s*$", "^%s*[%w_-]+%s*:"], "err": "should be: name, or name: value"}),
+            )],
             Self::Name | Self::Tag | Self::Host | Self::HeaderName => Vec::new(),
         }
     }
 }
 
 impl Check {
-    fn to_kong_json(&self) -> Value {
+    pub(crate) fn to_kong_json(&self) -> Value {
         match self {
             Self::RequiredIf { field, when, is } => json!({"conditional": {
                 "if_field": when, "if_match": {"eq": is},

@@ -1,8 +1,8 @@
 //! Configuration as data: Kong's schema language, the schemas of what we accept, and validation with Kong's errors.
 //!
 //! In: JSON (or decoded form pairs). Out: the same value with types checked and defaults filled, or [`Invalid`], which
-//! names every path that is wrong. One [`schema::Schema`] drives validation, the Admin API's `/schemas` answer and the
-//! parameter table of docs/configuration.md, so the three cannot disagree.
+//! names every path that is wrong. One [`schema::Schema`] drives validation, the Admin API's `/schemas` answer, the
+//! Kong plugin's `schema.lua` and the parameter table of docs/configuration.md, so the four cannot disagree.
 //!
 //! Nothing here reads a clock, an environment variable or a file: ids, times and vault look-ups are passed in.
 //!
@@ -22,8 +22,10 @@
 //! ```
 
 pub mod ai_tracing;
+mod emit_lua;
 pub mod entities;
 pub mod form;
+mod handed;
 mod invalid;
 mod kong_json;
 pub mod path;

@@ -14,6 +14,8 @@
 //! [`Engine`]'s.
 
 mod backlog;
+mod call_log;
+pub mod clock;
 mod courier;
 mod destination;
 mod engine;
@@ -37,6 +39,7 @@ mod turn;
 mod weight;
 mod worker;
 
+pub use call_log::{CALLS, CallLog};
 pub use courier::{Courier, CourierError, Report};
 pub use destination::QueueOptions;
 pub use engine::{Engine, Observer, Options, ShutdownReport};

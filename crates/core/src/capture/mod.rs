@@ -239,28 +239,61 @@ impl Capture {
     pub fn finish(mut self, end: End, at: At) -> Finished {
         self.0.end = end;
         self.0.ended_at = at;
-        Finished(self.0)
+        Finished { weight: self.0.weight(), state: State::Unread(self.0) }
     }
 }
 
-/// An exchange that has ended and waits to be read.
-pub struct Finished(Box<Exchange>);
+/// An exchange that has ended and waits to be read, or was read at once.
+pub struct Finished {
+    state: State,
+    weight: usize,
+}
+
+enum State {
+    Unread(Box<Exchange>),
+    /// `None`: it was no LLM traffic.
+    Read(Option<Box<CallRecord>>),
+}
 
 impl Finished {
     /// Bytes that the exchange holds in memory, for bounding queues.
     pub fn weight(&self) -> usize {
-        self.0.weight()
+        self.weight
     }
 
     /// Why the exchange is LLM traffic, and which, or why it is none, in one line for people. Reads the request's body.
-    pub fn explain(&self) -> String {
-        read::explain(&self.0)
+    /// `None` when the exchange was read already.
+    pub fn explain(&self) -> Option<String> {
+        match &self.state {
+            State::Unread(exchange) => Some(read::explain(exchange)),
+            State::Read(_) => None,
+        }
+    }
+
+    /// Reads the exchange now, for a host that has to know at once what it was; [`Finished::into_record`] then hands out
+    /// the same record. Takes the time that reading takes, on the calling thread.
+    pub fn read(self) -> Self {
+        match self.state {
+            State::Unread(exchange) => Self { state: State::Read(read::record(*exchange).map(Box::new)), ..self },
+            State::Read(_) => self,
+        }
+    }
+
+    /// The record, if [`Finished::read`] has made one.
+    pub fn record(&self) -> Option<&CallRecord> {
+        match &self.state {
+            State::Unread(_) => None,
+            State::Read(record) => record.as_deref(),
+        }
     }
 
     /// Reads the exchange: inflates, frames, parses, prices, redacts. Takes time proportional to the body; call it off
     /// the request path. `None` when the request's body shows that it is no LLM traffic after all: some paths, such as
     /// `/generate`, are anybody's.
     pub fn into_record(self) -> Option<CallRecord> {
-        read::record(*self.0)
+        match self.state {
+            State::Unread(exchange) => read::record(*exchange),
+            State::Read(record) => record.map(|record| *record),
+        }
     }
 }

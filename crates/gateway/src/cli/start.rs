@@ -18,7 +18,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ai_tracing_config::ai_tracing::AiTracing;
 use ai_tracing_core::time::At;
-use ai_tracing_export::{Engine, Options, QueueOptions};
+use ai_tracing_export::clock::random_u128;
+use ai_tracing_export::{CallLog, Engine, Options, QueueOptions};
 use anyhow::{Context, Result, anyhow};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -32,7 +33,7 @@ use super::options::{self, Start};
 use crate::calls::Store;
 use crate::db::{Db, declarative};
 use crate::live::Live;
-use crate::logging::{self, CallLog};
+use crate::logging;
 use crate::metrics::http::HttpMetrics;
 use crate::plugin::Tracing;
 use crate::proxy::exchange::Budget;
@@ -137,7 +138,7 @@ impl Gateway {
 
         let node = Arc::new(Node {
             db,
-            id: uuid::Builder::from_random_bytes(crate::proxy::clock::random_u128().to_be_bytes()).into_uuid(),
+            id: uuid::Builder::from_random_bytes(random_u128().to_be_bytes()).into_uuid(),
             hostname: std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
             configuration: json!({
                 "proxy_listen": options.proxy_listen, "admin_listen": options.admin_listen,

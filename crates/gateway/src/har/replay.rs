@@ -91,7 +91,7 @@ fn play(settings: &Arc<Settings>, entry: &Entry, index: u64, id: &str, explain: 
         capture.response_body_lost(received.lost);
     }
     let finished = capture.finish(end(response.status, response.error.as_deref()), times.ended);
-    let why = explain.then(|| finished.explain());
+    let why = explain.then(|| finished.explain()).flatten();
     Replayed { record: finished.into_record(), why, defect: false }
 }
 

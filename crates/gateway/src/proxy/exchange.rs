@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use ai_tracing_core::capture::{Capture, Headers};
 use ai_tracing_core::record::End;
+use ai_tracing_export::clock::Clock;
 use bytes::Bytes;
 
-use super::clock::Clock;
 use crate::metrics::http::Reading;
 use crate::plugin::Tracing;
 

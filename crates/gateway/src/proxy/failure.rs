@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ai_tracing_core::record::End;
+use ai_tracing_export::clock::Clock;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION, SERVER, UPGRADE};
 use http::{Response, StatusCode};
 
-use super::clock::Clock;
 use super::exchange::Stalled;
 use super::headers::{PRODUCT, X_KONG_REQUEST_ID, X_KONG_RESPONSE_LATENCY};
 use super::tee::{BodyError, ResponseBody};

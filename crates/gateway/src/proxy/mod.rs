@@ -14,7 +14,6 @@
 //! configuration ([`Live`](crate::live::Live)), the sink of finished calls and the memory budget.
 
 mod attempt;
-pub mod clock;
 pub mod exchange;
 pub mod failure;
 pub mod headers;
@@ -34,6 +33,7 @@ use std::time::{Duration, Instant};
 
 use ai_tracing_core::capture::{self, Capture, RequestHead};
 use ai_tracing_core::record::End;
+use ai_tracing_export::clock::{self, Clock};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
 use http::request::Parts;
@@ -42,7 +42,6 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 
 use self::attempt::Destination;
-use self::clock::Clock;
 use self::exchange::{Budget, Ending, Exchange};
 use self::failure::{Complaints, Failure};
 use self::headers::{Client, Latencies, Outgoing};

@@ -23,6 +23,12 @@ impl Clock {
         Self { wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), begun: Instant::now() }
     }
 
+    /// A clock of what began `age` before now.
+    pub fn begun_ago(age: Duration) -> Self {
+        let now = Self::start();
+        Self { wall: now.wall.saturating_sub(age), begun: now.begun.checked_sub(age).unwrap_or(now.begun) }
+    }
+
     /// The instant at which the exchange began.
     pub fn begun(&self) -> Instant {
         self.begun
@@ -94,6 +100,14 @@ mod tests {
         assert_eq!(clock.at(later).0 - clock.at(clock.begun()).0, 1_500_000_000);
         assert_eq!(clock.ms(later), 1500);
         assert!(clock.at(clock.begun()).unix_ms() > 1_700_000_000_000);
+    }
+
+    #[test]
+    fn what_began_before_now_has_lasted_since() {
+        let (now, clock) = (Instant::now(), Clock::begun_ago(Duration::from_millis(70)));
+        assert!(clock.ms(now) <= 70 && clock.ms(now + Duration::from_millis(30)) >= 99, "{clock:?}");
+        let unknowable = Clock::begun_ago(Duration::MAX);
+        assert!(unknowable.at(unknowable.begun()).0 < 1_000_000_000, "{unknowable:?}");
     }
 
     #[test]

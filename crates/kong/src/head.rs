@@ -1,0 +1,104 @@
+//! Heads of requests and responses as they come from Lua: a row of texts.
+//!
+//! The first nine are those of [`Request`], then name and value of each header. What is absent has no text.
+
+use std::borrow::Cow;
+
+use ai_tracing_core::capture::{Headers, RequestHead, Upstream};
+
+/// How many texts stand before the headers of a request.
+pub const FIXED: usize = 9;
+
+/// Names and values, in turn.
+pub struct Pairs<'a>(pub &'a [Option<&'a [u8]>]);
+
+impl Headers for Pairs<'_> {
+    fn get(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.0.chunks_exact(2).find_map(|pair| match pair {
+            [Some(known), Some(value)] if known.eq_ignore_ascii_case(name.as_bytes()) => {
+                Some(String::from_utf8_lossy(value))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// The head of a request, as [`RequestHead`] has it.
+pub struct Request<'a> {
+    method: Cow<'a, str>,
+    path: Cow<'a, str>,
+    query: Option<Cow<'a, str>>,
+    host: Cow<'a, str>,
+    upstream_host: Option<Cow<'a, str>>,
+    upstream_path: Option<Cow<'a, str>>,
+    upstream_port: u16,
+    service: Option<Cow<'a, str>>,
+    route: Option<Cow<'a, str>>,
+    consumer: Option<Cow<'a, str>>,
+    headers: Pairs<'a>,
+}
+
+impl<'a> Request<'a> {
+    /// Reads a row of texts; what is missing at its end is absent.
+    pub fn new(texts: &'a [Option<&'a [u8]>], upstream_port: u16) -> Self {
+        let text = |index: usize| texts.get(index).copied().flatten().map(String::from_utf8_lossy);
+        Self {
+            method: text(0).unwrap_or_default(),
+            path: text(1).unwrap_or_default(),
+            query: text(2).filter(|query| !query.is_empty()),
+            host: text(3).unwrap_or_default(),
+            upstream_host: text(4),
+            upstream_path: text(5),
+            upstream_port,
+            service: text(6),
+            route: text(7),
+            consumer: text(8),
+            headers: Pairs(texts.get(FIXED..).unwrap_or_default()),
+        }
+    }
+
+    /// The same, as the capture takes it.
+    pub fn head(&self) -> RequestHead<'_> {
+        RequestHead {
+            method: &self.method,
+            path: &self.path,
+            query: self.query.as_deref(),
+            host: &self.host,
+            headers: &self.headers,
+            upstream: self.upstream_host.as_deref().map(|host| Upstream {
+                host,
+                port: self.upstream_port,
+                path: self.upstream_path.as_deref().unwrap_or(&self.path),
+            }),
+            service: self.service.as_deref(),
+            route: self.route.as_deref(),
+            consumer: self.consumer.as_deref(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_texts_is_a_head() {
+        let row = ["POST", "/a", "", "h", "up", "/b", "s", "-", "c", "X-User-Id", "u", "x-user-id", "v", "odd"];
+        let texts: Vec<_> = row.iter().map(|text| (*text != "-").then_some(text.as_bytes())).collect();
+        let request = Request::new(&texts, 443);
+        let head = request.head();
+        assert_eq!((head.method, head.path, head.query, head.host), ("POST", "/a", None, "h"));
+        assert_eq!((head.service, head.route, head.consumer), (Some("s"), None, Some("c")));
+        let upstream = head.upstream.unwrap();
+        assert_eq!((upstream.host, upstream.port, upstream.path), ("up", 443, "/b"));
+        assert_eq!(head.headers.get("x-user-id").as_deref(), Some("u"));
+        assert_eq!((head.headers.get("odd"), head.headers.get("u")), (None, None));
+    }
+
+    #[test]
+    fn an_empty_row_is_an_empty_head() {
+        let request = Request::new(&[], 0);
+        let head = request.head();
+        assert_eq!((head.method, head.path, head.upstream.is_none()), ("", "", true));
+    }
+}

@@ -1,0 +1,280 @@
+-- The handler against a host that is made up, and a library that writes down what it is told.
+
+local ffi = require "ffi"
+require "kong.plugins.ai-tracing.ffi"
+
+local CALL, CONFIG = 77, 5
+local PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+-- A host whose answers the test sets, and the handler in it.
+local function set_up(has)
+  has = has or {}
+  local told = {} -- what the library was told, in order
+  local set, cleared, serialized, logged = {}, {}, {}, {}
+
+  local function note(name)
+    return function(call, text, length)
+      told[#told + 1] = { name, call, type(text) == "string" and text:sub(1, length) or nil }
+      return 1
+    end
+  end
+
+  local lib = {
+    ai_tracing_begin = function(config, texts, count, port, age, out, size)
+      local row = {}
+      for i = 0, count - 1 do
+        row[#row + 1] = texts[i].at ~= nil and ffi.string(texts[i].at, texts[i].length) or "-"
+      end
+      told[#told + 1] = { "begin", config, row, port, age }
+      ffi.copy(out, PARENT, size)
+      return has.call or CALL
+    end,
+    ai_tracing_request_body = note("request_body"),
+    ai_tracing_request_file = note("request_file"),
+    ai_tracing_request_unseen = note("request_unseen"),
+    ai_tracing_forward = note("forward"),
+    ai_tracing_response_head = function(call, status, texts, count)
+      told[#told + 1] = { "response_head", call, status, count }
+    end,
+    ai_tracing_response_body = note("response_body"),
+    ai_tracing_finish = function(call, ending, tries, out, size)
+      told[#told + 1] = { "finish", call, ending, tries, size > 0 }
+      local text = has.numbers or ""
+      ffi.copy(out, text)
+      return #text
+    end,
+  }
+  package.loaded["kong.plugins.ai-tracing.handler"] = nil
+  package.loaded["kong.plugins.ai-tracing.engine"] = {
+    lib = lib,
+    config = function() return has.config or CONFIG end,
+    start = function() error("a defect") end,
+  }
+
+  local ctx = { plugins = has.plugins, balancer_data = has.balancer_data }
+  local plugin_ctx = {}
+  _G.ngx = {
+    ctx = ctx,
+    arg = {},
+    var = { upstream_uri = "/v1/up", request_completion = has.completion or "OK" },
+    ERR = 4,
+    now = function() return has.now or 100.5 end,
+    log = function(_, ...) logged[#logged + 1] = table.concat({ ... }) end,
+    req = {
+      start_time = function() return 100.25 end,
+      read_body = has.read_body or function() end,
+      get_body_data = function() return has.body end,
+      get_body_file = function() return has.file end,
+    },
+  }
+  _G.kong = {
+    ctx = { plugin = plugin_ctx },
+    client = { get_consumer = function() return has.consumer end },
+    router = {
+      get_service = function() return has.service end,
+      get_route = function() return has.route end,
+    },
+    request = {
+      get_method = function() return "POST" end,
+      get_raw_path = function() return "/v1/chat/completions" end,
+      get_raw_query = function() return "a=b" end,
+      get_forwarded_host = function() return "example.com" end,
+      get_headers = function() return has.headers or {} end,
+    },
+    service = { request = {
+      set_header = function(name, value) set[name] = value end,
+      clear_header = function(name) cleared[name] = true end,
+    } },
+    response = {
+      get_status = function() return has.status or 200 end,
+      get_headers = has.response_headers or function() return { ["content-type"] = "application/json" } end,
+      get_source = function() return has.source or "service" end,
+    },
+    log = { set_serialize_value = function(key, value) serialized[key] = value end },
+  }
+  local handler = require "kong.plugins.ai-tracing.handler"
+  local conf = { __plugin_id = "id-of-plugin" }
+  return {
+    handler = handler, conf = conf, told = told, set = set, cleared = cleared, serialized = serialized, logged = logged,
+    run = function(phase, chunk, eof)
+      ngx.arg[1], ngx.arg[2] = chunk, eof
+      handler[phase](handler, conf)
+    end,
+  }
+end
+
+
+local function told_of(host, name)
+  for _, entry in ipairs(host.told) do
+    if entry[1] == name then
+      return entry
+    end
+  end
+end
+
+
+describe("ai-tracing: the handler", function()
+  it("has its place among Kong's plugins and the version of the release", function()
+    local handler = set_up().handler
+    assert.is_true(handler.PRIORITY > 13 and handler.PRIORITY < 770)
+    local file = assert(io.open("Cargo.toml"))
+    local version = file:read("*a"):match('version = "([^"]+)"')
+    file:close()
+    assert.equal(version, handler.VERSION)
+    assert(io.open("kong-plugin-ai-tracing-" .. version .. "-1.rockspec")):close()
+  end)
+
+  it("tells the engine who calls, what, and where it goes", function()
+    local host = set_up {
+      body = "{}",
+      headers = { ["x-user-id"] = { "first", "second" }, accept = "*/*" },
+      service = { id = "1", name = "svc", host = "api.openai.com", port = 443 },
+      route = { id = "2" },
+      consumer = { custom_id = "acme" },
+    }
+    host.run("access")
+    local begun = host.told[1]
+    assert.same({ "begin", CONFIG, begun[3], 443, 250 }, begun)
+    local row = begun[3]
+    assert.same({ "POST", "/v1/chat/completions", "a=b", "example.com", "api.openai.com", "/v1/up", "svc", "2", "acme" },
+      { unpack(row, 1, 9) })
+    local headers = { [row[10]] = row[11], [row[12]] = row[13] }
+    assert.same({ ["x-user-id"] = "first", accept = "*/*" }, headers)
+    assert.same({ "request_body", CALL, "{}" }, host.told[2])
+    assert.same({ "forward", CALL }, host.told[3])
+    assert.equal(PARENT, host.set.traceparent)
+  end)
+
+  it("says what is not known", function()
+    local host = set_up { body = "{}" }
+    host.run("access")
+    assert.same({ "-", "-", "-", "-", "-" }, { unpack(host.told[1][3], 5, 9) })
+  end)
+
+  it("leaves other traffic alone", function()
+    for _, has in ipairs { { call = 0 }, { config = 0 } } do
+      local host = set_up(has)
+      for _, phase in ipairs { "access", "header_filter", "body_filter", "log" } do
+        host.run(phase, "x", true)
+      end
+      assert.is_true(#host.told <= 1)
+      assert.same({}, host.set)
+    end
+  end)
+
+  it("finds the body in its file, and leaves one alone that is not buffered", function()
+    local host = set_up { file = "/temp/1" }
+    host.run("access")
+    assert.same({ "request_file", CALL, "/temp/1" }, host.told[2])
+
+    host = set_up { route = { id = "r", request_buffering = false }, read_body = function() host.read = true end }
+    host.run("access")
+    assert.same({ "request_unseen", CALL }, host.told[2])
+    assert.is_nil(host.read)
+
+    host = set_up { read_body = function() error("http2 requests are not supported without content-length header") end }
+    host.run("access")
+    assert.same({ "request_unseen", CALL }, host.told[2])
+    assert.same({ "forward", CALL }, host.told[3])
+    assert.same({}, host.logged)
+  end)
+
+  it("clears a tracestate whose trace could not be joined", function()
+    local host = set_up { headers = { tracestate = "a=b", traceparent = "00-nonsense-01" } }
+    host.run("access")
+    assert.is_true(host.cleared.tracestate)
+    host = set_up { headers = { tracestate = "a=b", traceparent = PARENT } }
+    host.run("access")
+    assert.is_nil(host.cleared.tracestate)
+  end)
+
+  it("copies the answer, and nothing of it twice", function()
+    local host = set_up { body = "{}" }
+    host.run("access")
+    host.run("header_filter")
+    host.run("body_filter", "", false)
+    host.run("body_filter", "data: 1", false)
+    host.run("body_filter", nil, true)
+    host.run("log")
+    host.run("log")
+    local names = {}
+    for _, entry in ipairs(host.told) do names[#names + 1] = entry[1] end
+    assert.same({ "begin", "request_body", "forward", "response_head", "response_body", "finish" }, names)
+    assert.same({ "response_head", CALL, 200, 2 }, host.told[4])
+    assert.same({ "finish", CALL, 0, 1, false }, host.told[6])
+  end)
+
+  -- source, status, end of body seen, nginx's `request_completion`, the engine's number
+  local ends = {
+    { "service", 200, true, "OK", 0 }, { "service", 500, true, "OK", 0 }, { "service", 200, true, "", 0 },
+    { "service", 200, false, "", 1 }, { "service", 200, false, "OK", 2 }, { "service", 204, false, "OK", 0 },
+    { "error", 499, false, "", 1 }, { "error", 502, true, "OK", 2 }, { "error", 504, true, "OK", 3 },
+    { "error", 413, true, "OK", 4 }, { "exit", 403, true, "OK", 4 }, { "exit", 200, true, "OK", 0 },
+  }
+  for _, case in ipairs(ends) do
+    it("knows how " .. table.concat({ case[1], case[2], tostring(case[3]), case[4] }, " ") .. " ended", function()
+      local host = set_up { source = case[1], status = case[2], completion = case[4] }
+      host.run("access")
+      if case[3] then
+        host.run("body_filter", nil, true)
+      end
+      host.run("log")
+      assert.equal(case[5], told_of(host, "finish")[3])
+    end)
+  end
+
+  it("tells of retries", function()
+    local host = set_up { balancer_data = { try_count = 3 } }
+    host.run("access")
+    host.run("log")
+    assert.equal(3, told_of(host, "finish")[4])
+  end)
+
+  local function log_with(...)
+    local log = { [0] = 2, { name = "ai-tracing" }, {} }
+    for _, plugin in ipairs { ... } do
+      log[#log + 1], log[#log + 2] = { name = plugin[1] }, plugin[2] or {}
+      log[0] = log[0] + 2
+    end
+    local host = set_up {
+      plugins = { log = log },
+      numbers = '{"meta":{"provider_name":"openai","llm_latency":1.5},"usage":{"total_tokens":10}}',
+    }
+    host.run("access")
+    host.run("log")
+    return host
+  end
+
+  it("gives Kong's log the numbers where a plugin shows them", function()
+    for _, reader in ipairs { { "prometheus", { ai_metrics = true } }, { "http-log" }, { "file-log" } } do
+      local host = log_with(reader)
+      assert.is_true(told_of(host, "finish")[5])
+      assert.same({ provider_name = "openai", llm_latency = 1.5, plugin_id = "id-of-plugin" },
+        host.serialized["ai.ai-tracing.meta"])
+      assert.same({ total_tokens = 10 }, host.serialized["ai.ai-tracing.usage"])
+    end
+  end)
+
+  it("does not ask for them where nobody does, or ai-proxy reports the same call", function()
+    for _, plugins in ipairs {
+      {}, { { "prometheus", { ai_metrics = false } } }, { { "cors" } },
+      { { "ai-proxy" }, { "file-log" } }, { { "file-log" }, { "ai-proxy-advanced" } },
+    } do
+      local host = log_with(unpack(plugins))
+      assert.is_false(told_of(host, "finish")[5])
+    end
+  end)
+
+  it("harms no request, whatever goes wrong, and says so once a second", function()
+    local host = set_up { response_headers = function() error("broken") end }
+    host.run("access")
+    host.run("header_filter")
+    host.run("header_filter")
+    host.handler:init_worker()
+    assert.equal(1, #host.logged)
+    assert.is_truthy(host.logged[1]:match("^AI Tracing: a request is not traced, or not to its end: .*broken"))
+    host.run("log")
+    assert.equal(CALL, told_of(host, "finish")[2])
+  end)
+end)

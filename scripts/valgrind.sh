@@ -1,0 +1,10 @@
+#!/bin/sh
+# Runs the tests of the Kong library's C interface under valgrind: no wrong access, nothing lost.
+set -eu
+cd "$(dirname "$0")/.."
+binary=$(cargo test --quiet --package ai-tracing-kong --lib --no-run --message-format json |
+    jq -r 'select(.reason == "compiler-artifact" and .profile.test and .executable) | .executable' | tail -n 1)
+for tests in ffi:: worker::; do
+    valgrind --quiet --error-exitcode=9 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
+        "$binary" --test-threads=1 --quiet "$tests"
+done

@@ -1,0 +1,139 @@
+"""Kong with the plugin in it, as a process of its own: nginx with the host of `kong/spec/host`, or a real Kong.
+
+`AI_TRACING_KONG` names a script that starts a real Kong with the arguments of `kong/spec/host/start.sh`, in the
+foreground; the same tests then run against it, but for those that ask for the host itself (`needs_host`).
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from gateway import Reply, environment, until
+from upstream import ROOT
+
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+LIBRARY = Path(os.environ.get("AI_TRACING_LIBRARY") or TARGET / "debug")
+REAL = os.environ.get("AI_TRACING_KONG")
+HOST = ROOT / "kong" / "spec" / "host" / "start.sh"
+SECRET = "sk-lf-very-secret"
+
+needs_host = pytest.mark.skipif(bool(REAL), reason="asks the host of the tests itself")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def plugin(langfuse: str | None = None, **config) -> dict:
+    """The plugin's declaration; with the address of a Langfuse, traces go there without delay."""
+    if langfuse:
+        keys = {"langfuse_enabled": True, "langfuse_public_key": "pk-lf-1", "langfuse_secret_key": SECRET}
+        config = {**keys, "langfuse_endpoint": langfuse, "queue": {"max_coalescing_delay": 0.05}, **config}
+    return {"name": "ai-tracing", "config": config}
+
+
+class Kong:
+    """One running Kong. `services`: Kong's declarations; `more`: other top-level entities."""
+
+    def __init__(self, folder: Path, services: list[dict], workers: int = 1, level: str = "info", library: Path = LIBRARY, env=None, **more):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.prefix = folder
+        self.config = folder / "kong.json"
+        self.port = free_port()
+        self.proxy = f"127.0.0.1:{self.port}"
+        self.log_file = folder / "logs" / "error.log"
+        self.declare(services, **more)
+        extra = {"KONG_NGINX_WORKER_PROCESSES": str(workers), "KONG_LOG_LEVEL": level, "AI_TRACING_LIBRARY": str(library), **(env or {})}
+        with (folder / "out").open("ab") as out:
+            self.process = subprocess.Popen(
+                [REAL or str(HOST), str(folder), str(self.config), str(self.port)], stdout=out, stderr=out, env=environment(**extra)
+            )
+        try:
+            until(self._answers, 60, lambda: f"a listening Kong\n{self.log()}")
+        except BaseException:
+            self.kill()
+            raise
+
+    def declare(self, services: list[dict], **more) -> None:
+        """Writes the declarative configuration, JSON being YAML; Kong reads it when it starts and when it reloads."""
+        self.config.write_text(json.dumps({"_format_version": "3.0", "services": services, **more}))
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, f"exited with {self.process.returncode}\n{self.log()}"
+        # The socket is there before those who serve it.
+        if not self.workers():
+            return False
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            return True
+        except OSError:
+            return False
+
+    def log(self) -> str:
+        out = (self.prefix / "out").read_text()
+        return out + (self.log_file.read_text() if self.log_file.exists() else "")
+
+    def socket(self, timeout: float = 60) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+
+    def request(self, method: str, path: str, body: bytes | None = None, headers=(), timeout: float = 60) -> Reply:
+        """One request on a connection of its own."""
+        import http.client
+
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.putrequest(method, path, skip_accept_encoding=True)
+            for name, value in headers:
+                connection.putheader(name, value)
+            if body is not None and not any(name.lower() in ("content-length", "transfer-encoding") for name, _ in headers):
+                connection.putheader("content-length", str(len(body)))
+            connection.endheaders(body)
+            response = connection.getresponse()
+            return Reply(response.status, response.getheaders(), response.read())
+        finally:
+            connection.close()
+
+    def play(self, case, extra=(), **kwargs) -> Reply:
+        """Sends a case's request; `x-case` and `x-message-id` carry its id."""
+        headers = [*case.request_headers, ("x-case", case.id), ("x-message-id", case.id), *extra]
+        return self.request(case.method, case.path, case.request_body, headers, **kwargs)
+
+    def stats(self) -> dict:
+        """The engine's counters, of the one worker there is."""
+        return self.request("GET", "/.host/stats").json()
+
+    def workers(self) -> list[int]:
+        """The processes that serve."""
+        with contextlib.suppress(OSError):
+            return [int(child) for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()]
+        return []
+
+    def reload(self) -> None:
+        self.process.send_signal(signal.SIGHUP)
+
+    def stop(self, how: int = signal.SIGTERM, timeout: float = 60) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(timeout)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            for worker in self.workers():
+                os.kill(worker, signal.SIGKILL)
+            self.process.kill()
+            self.process.wait(30)
+
+
+def service(url: str, *plugins: dict, path: str = "/", name: str = "llm", **route) -> dict:
+    """A service with one route, and plugins on it."""
+    return {
+        "name": name, "url": url, "retries": 0, "read_timeout": 2000, "plugins": list(plugins),
+        "routes": [{"name": f"{name}-route", "paths": [path], "strip_path": path != "/", **route}],
+    }
