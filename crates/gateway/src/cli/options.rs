@@ -33,6 +33,12 @@ pub struct Start {
     /// Address of the status API, or `off`
     #[arg(long, env = "AI_TRACING_STATUS_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8100")]
     pub status_listen: String,
+    /// Address of the console, a web page that shows the traced calls, or `off`
+    #[arg(long, env = "AI_TRACING_CONSOLE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8002")]
+    pub console_listen: String,
+    /// What the console asks for before it shows anything; needed where it listens on more than loopback
+    #[arg(long, env = "AI_TRACING_CONSOLE_TOKEN", value_name = "SECRET", hide_env_values = true)]
+    pub console_token: Option<String>,
     /// Certificate chain (PEM) for addresses with `ssl`
     #[arg(long, env = "AI_TRACING_SSL_CERT", value_name = "FILE", requires = "ssl_cert_key")]
     pub ssl_cert: Option<PathBuf>,
