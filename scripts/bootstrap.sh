@@ -49,6 +49,16 @@ install_packages() {
     rm -f "$log"
 }
 
+# The tests of the console drive a browser.
+console_environment() {
+    local wanted
+    wanted=$(sha256sum tests/console/package-lock.json | cut -d' ' -f1)
+    [ "$(cat tests/console/node_modules/.lock 2>/dev/null)" = "$wanted" ] && return 0
+    echo "bootstrap: installing what the console's tests need"
+    npm --prefix tests/console ci --no-audit --no-fund --silent || fail "npm could not install tests/console"
+    echo "$wanted" >tests/console/node_modules/.lock
+}
+
 python_environment() {
     local wanted
     wanted=$(sha256sum tests/requirements.txt | cut -d' ' -f1)
@@ -72,6 +82,9 @@ test)
     need curl curl
     need jq jq
     need promtool prometheus
+    need chromium chromium
+    need node nodejs
+    need npm npm
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
     ;;
 bench)
@@ -82,4 +95,7 @@ bench)
 *) fail "unknown: $what (build, test or bench)" ;;
 esac
 install_packages
-[ "$what" != test ] || python_environment
+if [ "$what" = test ]; then
+    python_environment
+    console_environment
+fi

@@ -44,10 +44,10 @@ export function CallPanel({ id, onClose, onPrevious, onNext, onOther }: Props) {
       <header>
         <div class="title">
           {shown ? (
-            <h1>
+            <h2>
               <bdi>{shown.call.model ?? shown.call.operation}</bdi> <Status call={shown.call} />
-            </h1>
-          ) : <h1>Call</h1>}
+            </h2>
+          ) : <h2>Call</h2>}
           <div class="actions">
             <button type="button" aria-label="Previous call (k)" title="Previous (k)" onClick={onPrevious}>↑</button>
             <button type="button" aria-label="Next call (j)" title="Next (j)" onClick={onNext}>↓</button>
@@ -70,10 +70,12 @@ export function CallPanel({ id, onClose, onPrevious, onNext, onOther }: Props) {
               <Fact name="Cost" value={dollars(shown.call.cost)} />
             </div>
             <Waterfall record={shown.record} />
-            <div class="tabs" role="tablist" aria-label="Views of the call">
+            <div class="tabs">
+              <div role="tablist" aria-label="Views of the call">
               {VIEWS.map(([name, label], index) => (
                 <button type="button" role="tab" key={name} id={`tab-${name}`} aria-selected={view === name} aria-controls="call-view" title={`${label} (${index + 1})`} onClick={() => show(name)}>{label}</button>
               ))}
+              </div>
               <span class="spacer" />
               <Copy label="Copy link" text={() => `${location.origin}/?call=${shown.call.id}`} />
               <Copy label="Copy as curl" text={() => curl(shown.record)} hidden={curl(shown.record) === ''} />

@@ -39,7 +39,7 @@ export function Conversation({ record }: { record: CallRecord }) {
       {response.embedding_dims != null && <p class="quiet">{count(response.embedding_count ?? null)} embedding vectors of {count(response.embedding_dims)} dimensions</p>}
       {record.error && (
         <article class="message failed" aria-label="Error">
-          <h2>error{record.error.type && <> · <bdi>{record.error.type}</bdi></>}</h2>
+          <h3>error{record.error.type && <> · <bdi>{record.error.type}</bdi></>}</h3>
           <pre class="plain" dir="auto" tabIndex={0}>{record.error.message ?? 'The provider gave no message.'}</pre>
         </article>
       )}
@@ -68,7 +68,7 @@ function MessageView({ message, tools, plain }: { message: Message; tools: Map<s
   const isTool = message.role === 'tool' || message.role === 'function';
   return (
     <article class={`message ${['system', 'developer', 'user', 'assistant', 'tool'].includes(message.role) ? message.role : 'other'}`} aria-label={`Message of ${message.role}`}>
-      <h2><bdi>{message.role}</bdi>{tool && <> · <bdi>{tool}</bdi></>}</h2>
+      <h3><bdi>{message.role}</bdi>{tool && <> · <bdi>{tool}</bdi></>}</h3>
       {message.reasoning && <Reasoning text={message.reasoning} />}
       {parts.map((part, index) =>
         part.type === 'text' ? <Text key={index} text={isTool ? pretty(part.text) : part.text} plain={plain || isTool} />
@@ -83,12 +83,12 @@ function MessageView({ message, tools, plain }: { message: Message; tools: Map<s
 function Answer({ choice, plain, title, media }: { choice: Choice; plain: boolean; title: string; media?: Media[] }) {
   return (
     <article class="message answer" aria-label="Answer">
-      <h2>
+      <h3>
         {title}
         {choice.finish_reason && <> · <bdi>{choice.finish_reason}</bdi></>}
         <span class="spacer" />
         {choice.text && <Copy label="Copy" text={() => choice.text ?? ''} />}
-      </h2>
+      </h3>
       {choice.reasoning && <Reasoning text={choice.reasoning} />}
       {choice.text && <Text text={choice.text} plain={plain} />}
       {choice.refusal && <p class="refusal">Refusal: <bdi>{choice.refusal}</bdi></p>}
@@ -110,7 +110,7 @@ function Reasoning({ text }: { text: string }) {
 function ToolCallView({ call }: { call: ToolCall }) {
   return (
     <div class="tool-call">
-      <h3><span aria-hidden="true">ƒ </span><bdi>{call.name ?? 'tool'}</bdi></h3>
+      <h4><span aria-hidden="true">ƒ </span><bdi>{call.name ?? 'tool'}</bdi></h4>
       {call.arguments && <Text text={pretty(call.arguments)} plain />}
     </div>
   );

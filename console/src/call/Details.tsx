@@ -10,7 +10,7 @@ function Table({ title, rows }: { title: string; rows: Rows }) {
   if (known.length === 0) return null;
   return (
     <section class="facts-table">
-      <h2>{title}</h2>
+      <h3>{title}</h3>
       <dl>
         {known.map(([name, value]) => (
           <div key={name}>
@@ -110,7 +110,7 @@ export function Details({ detail, onOther }: { detail: CallDetail; onOther: (id:
       />
       {trace.length > 1 && (
         <section class="facts-table">
-          <h2>Calls of this trace</h2>
+          <h3>Calls of this trace</h3>
           <ul class="trace">
             {trace.map((other) => (
               <li key={other.id}>

@@ -26,12 +26,16 @@ export function CallsPage({ fixed = {}, order = 'newest', head }: Props) {
   const open = params.get('call');
   const [marked, setMarked] = useState<string | null>(null);
   const selected = open ?? marked;
+  // Keys come faster than the page is drawn: each one counts from where the one before has led.
+  const at = useRef(selected);
+  at.current = selected;
 
   const move = (by: number) => {
     if (list.calls.length === 0) return;
-    const index = list.calls.findIndex((call) => call.id === selected);
+    const index = list.calls.findIndex((call) => call.id === at.current);
     const to = index < 0 ? 0 : Math.min(Math.max(index + by, 0), list.calls.length - 1);
     const call = list.calls[to]!;
+    at.current = call.id;
     setMarked(call.id);
     // Passing by is no step to go back to.
     if (open) change({ call: call.id }, true);
@@ -44,7 +48,7 @@ export function CallsPage({ fixed = {}, order = 'newest', head }: Props) {
     ArrowUp: () => move(-1),
     g: () => end(false),
     G: () => end(true),
-    Enter: () => selected && change({ call: selected }),
+    Enter: () => at.current && change({ call: at.current }),
     Escape: () => (open ? close() : setMarked(null)),
     e: () => change({ errors: params.get('errors') === 'true' ? null : 'true' }),
     p: () => setLive(!live),
@@ -52,13 +56,14 @@ export function CallsPage({ fixed = {}, order = 'newest', head }: Props) {
   const close = () => {
     setMarked(open);
     change({ call: null });
-    scroller.current?.focus();
+    scroller.current?.querySelector<HTMLElement>('[role=grid]')?.focus({ preventScroll: true });
   };
   const filtered = isFiltered(params);
   return (
     <div class={`calls ${open ? 'split' : ''}`}>
       {head ?? (
         <div class="bar">
+          <h1 class="unseen">Calls</h1>
           <FilterBar />
           <Live state={live ? list.live : 'off'} onToggle={() => setLive(!live)} past={!!params.get('until')} />
         </div>

@@ -14,26 +14,26 @@ interface Column {
   title?: string;
   number?: boolean;
   /** 1: left out first when there is little room. */
-  need: 1 | 2 | 3;
+  need: 1 | 2 | 3 | 4;
   of: (call: Summary) => preact.ComponentChildren;
 }
 
 const COLUMNS: Column[] = [
-  { name: 'Time', need: 3, of: (call) => <time dateTime={call.started_at} title={exactly(call.started_at)}>{when(call.started_at)}</time> },
-  { name: 'Status', need: 3, of: (call) => <Status call={call} /> },
+  { name: 'Time', need: 4, of: (call) => <time dateTime={call.started_at} title={exactly(call.started_at)}>{when(call.started_at)}</time> },
+  { name: 'Status', need: 4, of: (call) => <Status call={call} /> },
   { name: 'Route', title: 'Route, service or path', need: 2, of: (call) => call.route ?? call.service ?? call.name },
-  { name: 'Model', need: 3, of: (call) => call.model ?? UNKNOWN },
+  { name: 'Model', need: 4, of: (call) => call.model ?? UNKNOWN },
   { name: 'Provider', need: 1, of: (call) => call.provider },
-  { name: 'User', need: 2, of: (call) => call.user_id ?? UNKNOWN },
+  { name: 'User', need: 3, of: (call) => call.user_id ?? UNKNOWN },
   { name: 'Session', need: 1, of: (call) => call.session_id ?? UNKNOWN },
   { name: 'In', title: 'Prompt tokens; ~ is an estimate', need: 2, number: true, of: (call) => estimated(call, call.tokens_in) },
   { name: 'Cached', title: 'Prompt tokens read from a cache', need: 1, number: true, of: (call) => compact(call.tokens_cached) },
   { name: 'Out', title: 'Completion tokens, reasoning included; ~ is an estimate', need: 2, number: true, of: (call) => estimated(call, call.tokens_out) },
   { name: 'Reason', title: 'Reasoning tokens', need: 1, number: true, of: (call) => compact(call.tokens_reasoning) },
   { name: 'TTFT', title: 'Time to first token', need: 2, number: true, of: (call) => duration(call.ttft_ms) },
-  { name: 'Duration', need: 3, number: true, of: (call) => duration(call.duration_ms) },
+  { name: 'Duration', need: 4, number: true, of: (call) => duration(call.duration_ms) },
   { name: 'Tok/s', title: 'Completion tokens per second', need: 1, number: true, of: (call) => perSecond(call.tps) },
-  { name: 'Cost', title: 'US dollars', need: 2, number: true, of: (call) => dollars(call.cost) },
+  { name: 'Cost', title: 'US dollars', need: 3, number: true, of: (call) => dollars(call.cost) },
 ];
 
 function estimated(call: Summary, tokens: number | null) {
@@ -60,7 +60,7 @@ export function Status({ call }: { call: Pick<Summary, 'status' | 'end' | 'is_er
 
 /** Which columns fit. */
 function columnsFor(width: number): Column[] {
-  const need = width > 1180 ? 1 : width > 700 ? 2 : 3;
+  const need = width > 1180 ? 1 : width > 760 ? 2 : width > 500 ? 3 : 4;
   return COLUMNS.filter((column) => column.need >= need);
 }
 
@@ -114,9 +114,15 @@ export function CallsTable({ list, selected, onOpen, scroller, empty }: Props) {
   });
   const columns = columnsFor(view.width);
   return (
-    <div class="table" role="grid" aria-label="Calls" aria-rowcount={list.more ? -1 : calls.length + 1} aria-colcount={columns.length} tabIndex={0}
-      aria-activedescendant={selected && calls.slice(from, to).some((call) => call.id === selected) ? `row-${selected}` : undefined}
-      ref={scroller} onScroll={measure}>
+    <div class="table" ref={scroller} onScroll={measure}>
+      <div
+        role="grid"
+        aria-label="Calls"
+        aria-rowcount={list.more ? -1 : calls.length + 1}
+        aria-colcount={columns.length}
+        aria-activedescendant={selected && calls.slice(from, to).some((call) => call.id === selected) ? `row-${selected}` : undefined}
+        tabIndex={0}
+      >
       <div role="rowgroup" class="head">
         <div role="row" aria-rowindex={1} class={`row cols-${columns.length}`}>
           {columns.map((column) => (
@@ -143,7 +149,8 @@ export function CallsTable({ list, selected, onOpen, scroller, empty }: Props) {
           </div>
         ))}
       </div>
-      <div class="foot" role="presentation">
+      </div>
+      <div class="foot">
         {list.error ? <p class="error">{list.error}</p>
           : list.loading || list.more ? <p class="quiet">{list.lookedBackTo ? `Looking further back than ${when(list.lookedBackTo)} …` : 'Loading …'}</p>
           : calls.length === 0 ? empty

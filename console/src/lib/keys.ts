@@ -1,4 +1,4 @@
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 
 export type Keys = Record<string, (event: KeyboardEvent) => void>;
 
@@ -9,6 +9,8 @@ function isTyping(target: EventTarget | null): boolean {
 
 /** Handles keys that are no part of a text, and that nothing nearer has handled. */
 export function useKeys(keys: Keys) {
+  const latest = useRef(keys);
+  latest.current = keys;
   useEffect(() => {
     const listener = (event: KeyboardEvent) => {
       if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey || isTyping(event.target)) return;
@@ -16,12 +18,12 @@ export function useKeys(keys: Keys) {
       // Enter and the space bar belong to what has the focus.
       const onControl = (event.target as Element | null)?.closest?.('a, button, summary');
       if (onControl && (event.key === 'Enter' || event.key === ' ')) return;
-      const action = keys[event.key];
+      const action = latest.current[event.key];
       if (!action) return;
       event.preventDefault();
       action(event);
     };
     addEventListener('keydown', listener);
     return () => removeEventListener('keydown', listener);
-  });
+  }, []);
 }

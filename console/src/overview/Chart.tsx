@@ -25,7 +25,7 @@ interface Props {
   onPick: (index: number) => void;
 }
 
-const HEIGHT = 168;
+const HEIGHT = 160;
 
 const two = (value: number) => String(value).padStart(2, '0');
 
@@ -74,7 +74,7 @@ export function Chart({ title, summary, times, until, lines, kind, format, onPic
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false }, points: { show: kind === 'lines' } },
         scales: { x: { time: true, range: () => ends.current }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
-        axes: [{ ...axis, space: 70, values: (_, splits, __, ___, step) => splits.map((at) => label(at, step)) }, { ...axis, size: 64, values: (_, values) => values.map((value) => format(value)) }],
+        axes: [{ ...axis, space: 70, size: 26, values: (_, splits, __, ___, step) => splits.map((at) => label(at, step)) }, { ...axis, size: 64, values: (_, values) => values.map((value) => format(value)) }],
         series: [
           {},
           ...ordered.map((one) => ({
@@ -111,7 +111,7 @@ export function Chart({ title, summary, times, until, lines, kind, format, onPic
   return (
     <figure class="chart">
       <figcaption>
-        <h3>{title}</h3>
+        <h2>{title}</h2>
         <span class="quiet">{at != null && times[at] != null ? when(new Date(times[at]! * 1000).toISOString()) : ''}</span>
       </figcaption>
       <div ref={box} role="img" aria-label={`${title}: ${summary}`} />

@@ -150,6 +150,9 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     // The version is read inside the transaction: of two processes that start at once, the second finds the work done.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = usize::try_from(version(&transaction)?).unwrap_or(0);
+    if done > 0 && done < MIGRATIONS.len() {
+        tracing::info!("AI Tracing: bringing the local store up to date: a large one takes a minute");
+    }
     for script in MIGRATIONS.iter().skip(done) {
         transaction.execute_batch(script)?;
     }

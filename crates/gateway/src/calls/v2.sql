@@ -4,7 +4,56 @@ CREATE TABLE records (
     record TEXT NOT NULL -- the record's JSON, as it is printed
 );
 INSERT INTO records (seq, record) SELECT seq, record FROM calls ORDER BY seq;
-ALTER TABLE calls DROP COLUMN record;
+
+-- A table of its own for the rest as well: without the column the old one would keep all of its pages, almost empty.
+CREATE TABLE narrow (
+    seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+    id              TEXT    NOT NULL UNIQUE,
+    trace_id        TEXT    NOT NULL,
+    started_at      INTEGER NOT NULL, -- microseconds since the Unix epoch
+    name            TEXT    NOT NULL,
+    service         TEXT,
+    route           TEXT,
+    provider        TEXT    NOT NULL,
+    model           TEXT,             -- as the request named it
+    response_model  TEXT,
+    operation       TEXT    NOT NULL,
+    stream          INTEGER NOT NULL,
+    user_id         TEXT,
+    session_id      TEXT,
+    chat_id         TEXT,
+    organization_id TEXT,
+    project_id      TEXT,
+    environment     TEXT,
+    status          INTEGER,
+    end             TEXT    NOT NULL,
+    is_error        INTEGER NOT NULL,
+    has_error       INTEGER NOT NULL, -- the provider reported one, whatever the status
+    tokens_in       INTEGER,
+    tokens_cached   INTEGER,
+    tokens_out      INTEGER,
+    tokens_reasoning INTEGER,
+    estimated       INTEGER NOT NULL,
+    ttft_ms         REAL,
+    duration_ms     REAL    NOT NULL,
+    tps             REAL,
+    cost            REAL              -- US dollars
+);
+INSERT INTO narrow SELECT
+    seq, id, trace_id, started_at, name, service, route, provider, model, response_model, operation, stream,
+    user_id, session_id, chat_id, organization_id, project_id, environment, status, end, is_error, has_error,
+    tokens_in, tokens_cached, tokens_out, tokens_reasoning, estimated, ttft_ms, duration_ms, tps, cost
+    FROM calls ORDER BY seq;
+-- No number comes twice, not even that of a call which is deleted.
+DELETE FROM sqlite_sequence WHERE name = 'narrow';
+INSERT INTO sqlite_sequence (name, seq) SELECT 'narrow', seq FROM sqlite_sequence WHERE name = 'calls';
+DROP TABLE calls;
+ALTER TABLE narrow RENAME TO calls;
+CREATE INDEX calls_started ON calls (started_at);
+CREATE INDEX calls_user    ON calls (user_id, started_at) WHERE user_id IS NOT NULL;
+CREATE INDEX calls_session ON calls (session_id, started_at) WHERE session_id IS NOT NULL;
+CREATE INDEX calls_errors  ON calls (started_at) WHERE is_error = 1;
+CREATE INDEX calls_trace   ON calls (trace_id);
 
 -- The words of each call by its `seq`; the texts themselves stand in the records alone.
 CREATE VIRTUAL TABLE search USING fts5 (

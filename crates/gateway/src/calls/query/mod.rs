@@ -30,7 +30,7 @@ pub use overview::{By, Span};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Calls that are looked at for one page where no index answers the filter: reading them takes some tens of
 /// milliseconds.
-const IN_REACH: usize = 30_000;
+const IN_REACH: usize = 20_000;
 /// Candidates named at most for an id that fits several calls.
 const CANDIDATES: usize = 10;
 
