@@ -39,6 +39,13 @@ WORDS = [f"word{n}" for n in range(20_000)]
 # Half of all words are these: the ones that a search finds in almost every call.
 COMMON = "the a of to and in is for on with that invoice order customer answer please".split()
 
+
+def sentences(rng: random.Random) -> list[str]:
+    """Ten words each; texts are put together from them, because drawing each word takes minutes."""
+    word = lambda: rng.choice(COMMON) if rng.random() < 0.5 else rng.choice(WORDS)
+    return [" ".join(word() for _ in range(10)) for _ in range(20_000)]
+
+
 # What is asked for, as the page asks it.
 LISTS = {
     "newest calls": "calls",
@@ -74,7 +81,7 @@ SUMS = {
 }
 
 
-def record(n: int, started: float, rng: random.Random) -> tuple:
+def record(n: int, started: float, rng: random.Random, said: list[str]) -> tuple:
     """One call: its columns in the order of the table, the record's JSON last."""
     failed = rng.random() < 0.03
     stream = rng.random() < 0.5
@@ -83,7 +90,7 @@ def record(n: int, started: float, rng: random.Random) -> tuple:
     user = f"user-{rng.randrange(5_000)}"
     tokens = (rng.randrange(20, 6_000), rng.randrange(1, 900))
     duration = rng.expovariate(1 / 2_500) + 20
-    say = lambda count: " ".join(rng.choice(COMMON) if rng.random() < 0.5 else rng.choice(WORDS) for _ in range(count))
+    say = lambda count: " ".join(rng.choices(said, k=count))
     call_id, trace_id = str(uuid.UUID(int=(int(started * 1000) << 80) | 0x7000 << 64 | 0x8000 << 48 | n)), f"{rng.getrandbits(128):032x}"
     micros = int(started * 1_000_000)
     at = datetime.fromtimestamp(micros / 1e6, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -98,8 +105,8 @@ def record(n: int, started: float, rng: random.Random) -> tuple:
         "context": {"user_id": user, "session_id": session, "chat_id": None, "message_id": None, "organization_id": "acme",
                     "project_id": project, "environment": "production", "metadata": {}},
         "request": {"model": model, "message_count": 2, "params": {}, "stream": stream,
-                    "messages": [{"role": "system", "content": say(10)}, {"role": "user", "content": say(40)}]},
-        "response": {"id": None, "model": model, "text": say(60), "reasoning": None, "refusal": None, "tool_calls": [],
+                    "messages": [{"role": "system", "content": say(1)}, {"role": "user", "content": say(4)}]},
+        "response": {"id": None, "model": model, "text": say(6), "reasoning": None, "refusal": None, "tool_calls": [],
                      "finish_reasons": ["stop"], "embedding_dims": None},
         "usage": {"input": tokens[0], "output": tokens[1], "total": sum(tokens), "cache_read": 0, "cache_write": None, "reasoning": None},
         "tokens_estimated": False, "token_efficiency": None, "prompt_length": 300, "response_length": 400,
@@ -127,7 +134,8 @@ def fill(path: Path, count: int) -> float:
         session_id, chat_id, organization_id, project_id, environment, status, end, is_error, has_error, tokens_in, tokens_cached,
         tokens_out, tokens_reasoning, estimated, ttft_ms, duration_ms, tps, cost, record"""
     with connection:
-        rows = (record(n, now - (count - n) * step, rng) for n in range(count))
+        said = sentences(rng)
+        rows = (record(n, now - (count - n) * step, rng, said) for n in range(count))
         connection.executemany(f"INSERT INTO calls ({columns}) VALUES ({values})", rows)
     average = connection.execute("SELECT avg(length(record)) FROM calls").fetchone()[0]
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

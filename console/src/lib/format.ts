@@ -57,7 +57,7 @@ export function percent(part: number, whole: number): string {
 }
 
 export function perSecond(value: number | null | undefined): string {
-  return value == null ? UNKNOWN : `${value < 10 ? value.toFixed(1) : Math.round(value)}/s`;
+  return value == null ? UNKNOWN : `${value < 10 ? value.toFixed(1) : compact(Math.round(value))}/s`;
 }
 
 const pad = (value: number, digits = 2) => String(value).padStart(digits, '0');

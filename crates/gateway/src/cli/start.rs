@@ -93,8 +93,8 @@ impl Gateway {
         let admin_address = options::address("--admin-listen", &options.admin_listen)?;
         let status_address = options::address("--status-listen", &options.status_listen)?;
         let console_address = options::address("--console-listen", &options.console_listen)?;
-        let access = console_address
-            .map(|address| Access::new(options.console_token.as_deref(), address, crate::proxy::clock::random_u128()));
+        let token = options.console_token.as_ref().map(|token| token.0.as_str());
+        let access = console_address.map(|address| Access::new(token, address, crate::proxy::clock::random_u128()));
         let access = access.transpose()?;
         let environment = |name: &str| std::env::var(name).ok();
         let document = options.upstream.as_deref().map(|upstream| options::document(upstream, &environment));

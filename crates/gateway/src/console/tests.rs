@@ -297,3 +297,47 @@ async fn a_store_that_cannot_be_read_is_told() {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.json()["message"].as_str().unwrap().contains("cannot read"), "{}", answer.text);
 }
+
+/// The keys of a schema's properties, and those that it requires.
+fn properties(schema: &Value) -> [Vec<String>; 2] {
+    let known = schema["properties"].as_object().unwrap().keys().cloned();
+    let required = schema["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
+    [sorted(known), sorted(required)]
+}
+
+fn keys(value: &Value) -> Vec<String> {
+    sorted(value.as_object().unwrap().keys().cloned())
+}
+
+fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn the_openapi_file_tells_what_there_is() {
+    let document: Value = serde_saphyr::from_str(include_str!("../../../../docs/api/openapi.yaml")).unwrap();
+    let fixture = Fixture::new();
+    fixture.put(&[Arc::new(chat())]).await;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        if path == "/events" || methods.get("get").is_none() {
+            continue;
+        }
+        let id = if path.starts_with("/calls") { chat().id } else { chat().context.session_id.unwrap() };
+        let answer = fixture.get(&format!("/api/v1{}", path.replace("{id}", &id))).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text);
+        let schema = &methods["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+        if schema.get("properties").is_some() && schema.get("required").is_some() {
+            let found = keys(&answer.json());
+            assert_eq!(properties(schema), [found.clone(), found], "{path}");
+        }
+    }
+    let call = keys(&fixture.get("/api/v1/calls").await.json()["calls"][0]);
+    assert_eq!(properties(&document["components"]["schemas"]["Summary"]), [call.clone(), call]);
+    for parameter in document["components"]["parameters"].as_object().unwrap().values() {
+        let name = parameter["name"].as_str().unwrap();
+        let answer = fixture.get(&format!("/api/v1/calls?{name}=?")).await;
+        assert!(!answer.text.contains("no such parameter"), "{name}");
+    }
+}
