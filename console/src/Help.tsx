@@ -9,6 +9,7 @@ const KEYS: [string, string][] = [
   ['p', 'pause, go on'],
   ['g  G', 'first, last call of the list'],
   ['1  2  3', 'conversation, details, record'],
+  ['t', 'a session as a story'],
   ['c o s u', 'calls, overview, sessions, users'],
   ['?', 'this list'],
 ];

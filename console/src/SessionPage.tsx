@@ -2,14 +2,23 @@ import { CallsPage } from './calls/CallsPage';
 import type { Session } from './lib/api';
 import { compact, count, dollars, duration, exactly } from './lib/format';
 import { useLoad } from './lib/load';
-import { href } from './lib/url';
+import { useKeys } from './lib/keys';
+import { change, href, usePlace } from './lib/url';
+import { Story } from './Story';
 
 /** A session's calls in order, with its totals. */
 export function SessionPage({ id }: { id: string }) {
   const { data, error } = useLoad<Session>(`sessions/${encodeURIComponent(id)}`, '', 10_000);
+  const { params } = usePlace();
+  const story = params.get('as') === 'story';
+  const toggle = () => change({ as: story ? null : 'story', call: null });
+  useKeys({ t: toggle });
   const head = (
     <div class="session">
-      <h1>Session <bdi>{id}</bdi></h1>
+      <div class="title">
+        <h1>Session <bdi>{id}</bdi></h1>
+        <button type="button" class="toggle" aria-pressed={story} title="As one conversation (t)" onClick={toggle}>Story</button>
+      </div>
       {error && <p class="error" role="alert">{error}</p>}
       {data && (
         <div class="facts">
@@ -25,6 +34,7 @@ export function SessionPage({ id }: { id: string }) {
       )}
     </div>
   );
+  if (story) return <div class="calls">{head}<Story session={id} /></div>;
   return <CallsPage fixed={{ session: id }} order="oldest" head={head} />;
 }
 

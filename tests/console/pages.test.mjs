@@ -105,6 +105,13 @@ test('a session is followed from the list to its calls', async () => {
   const [first, second] = await page.evaluate(() => [location.href, document.querySelectorAll('[role=row][aria-selected=true]').length]);
   assert.match(first, /\/sessions\/s-1003\?call=/);
   assert.equal(second, 1);
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('t');
+  await page.locator('.entry .answer').first().waitFor();
+  assert.equal(await page.locator('.entry').count(), 5);
+  assert.equal(new URL(page.url()).search, '?as=story');
+  await page.locator('.entry h2 a').first().click();
+  await page.locator('.panel .message').first().waitFor();
   assert.deepEqual(page.wrong, []);
 });
 
@@ -146,6 +153,7 @@ for (const colorScheme of ['light', 'dark']) {
       overview: '/overview',
       sessions: '/sessions',
       session: '/sessions/s-1002',
+      story: '/sessions/s-1002?as=story',
       users: '/users',
       settings: '/settings',
       empty: '/?user=nobody',

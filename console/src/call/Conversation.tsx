@@ -7,6 +7,19 @@ import { Text } from './Text';
 /** Messages that are shown at first: the last ones. */
 const LAST = 40;
 
+/** What a call added to its conversation: the messages after the last answer, and the next one. */
+export function Turn({ record }: { record: CallRecord }) {
+  const messages = record.request.messages ?? [];
+  const news = messages.slice(messages.findLastIndex((message) => message.role === 'assistant') + 1);
+  return (
+    <>
+      {news.length > LAST && <p class="quiet">The last {LAST} of {count(news.length)} new messages:</p>}
+      {news.slice(-LAST).map((message, index) => <MessageView key={index} message={message} tools={toolNames(messages)} plain={false} />)}
+      <Outcome record={record} plain={false} />
+    </>
+  );
+}
+
 /** The conversation as it reads. */
 export function Conversation({ record }: { record: CallRecord }) {
   const [plain, setPlain] = useState(false);
@@ -14,15 +27,8 @@ export function Conversation({ record }: { record: CallRecord }) {
   const { request, response } = record;
   const messages = request.messages ?? [];
   const hidden = Math.max(0, messages.length - shown);
-  const answer: Choice = {
-    text: response.text,
-    reasoning: response.reasoning,
-    refusal: response.refusal,
-    tool_calls: response.tool_calls,
-    finish_reason: response.finish_reasons?.[0] ?? null,
-  };
   const tools = toolNames(messages);
-  const isEmpty = !messages.length && !hasContent(answer) && !response.media?.length && !record.error;
+  const isEmpty = !messages.length && !hasContent(firstChoice(record)) && !response.media?.length && !record.error;
   return (
     <div class="conversation">
       <div class="controls">
@@ -33,6 +39,22 @@ export function Conversation({ record }: { record: CallRecord }) {
       {isEmpty && <p class="quiet">The record holds no content: it was not captured, or there was none.</p>}
       {hidden > 0 && <button type="button" class="more" onClick={() => setShown(shown * 4)}>Show earlier messages ({count(hidden)} more)</button>}
       {messages.slice(hidden).map((message, index) => <MessageView key={hidden + index} message={message} tools={tools} plain={plain} />)}
+      <Outcome record={record} plain={plain} />
+    </div>
+  );
+}
+
+function firstChoice({ response }: CallRecord): Choice {
+  const { text, reasoning, refusal, tool_calls } = response;
+  return { text, reasoning, refusal, tool_calls, finish_reason: response.finish_reasons?.[0] ?? null };
+}
+
+/** What came of a call: the answer, the error, and what else is known of its end. */
+function Outcome({ record, plain }: { record: CallRecord; plain: boolean }) {
+  const { response } = record;
+  const answer = firstChoice(record);
+  return (
+    <>
       {hasContent(answer) && <Answer choice={answer} plain={plain} title="assistant" media={response.media} />}
       {!hasContent(answer) && !!response.media?.length && <article class="message answer"><MediaList media={response.media} /></article>}
       {response.more_choices?.map((choice, index) => <Answer key={index} choice={choice} plain={plain} title={`assistant, choice ${index + 2}`} />)}
@@ -45,7 +67,7 @@ export function Conversation({ record }: { record: CallRecord }) {
       )}
       {record.end !== 'complete' && <p class="end">The call did not come to its end: {record.end.replace('_', ' ')}.</p>}
       {record.issues?.map((issue) => <p class="end" key={issue}>{issue}</p>)}
-    </div>
+    </>
   );
 }
 
