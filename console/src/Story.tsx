@@ -31,7 +31,7 @@ export function Story({ session }: { session: string }) {
   }, [session]);
   return (
     <div class="story" tabIndex={0} role="region" aria-label="Story of the session">
-      {calls.map((call) => <Entry key={call.id} call={call} />)}
+      {calls.map((call, index) => <Entry key={call.id} call={call} first={index === 0} />)}
       {error && <p class="error" role="alert">{error}</p>}
       {next && <button type="button" class="more" onClick={() => load(next)}>Show what came later</button>}
     </div>
@@ -39,7 +39,7 @@ export function Story({ session }: { session: string }) {
 }
 
 /** One call; its content is read when it comes into sight. */
-function Entry({ call }: { call: Summary }) {
+function Entry({ call, first }: { call: Summary; first: boolean }) {
   const box = useRef<HTMLElement>(null);
   const [seen, setSeen] = useState(false);
   useEffect(() => {
@@ -57,7 +57,7 @@ function Entry({ call }: { call: Summary }) {
         <span class="quiet">{duration(call.duration_ms)} · {compact(call.tokens_in)} in · {compact(call.tokens_out)} out · {dollars(call.cost)}</span>
       </h2>
       {error && <p class="error">{error}</p>}
-      {data ? <Turn record={data.record} /> : !error && <p class="quiet">Loading …</p>}
+      {data ? <Turn record={data.record} first={first} /> : !error && <p class="quiet">Loading …</p>}
     </section>
   );
 }

@@ -7,10 +7,12 @@ import { Text } from './Text';
 /** Messages that are shown at first: the last ones. */
 const LAST = 40;
 
-/** What a call added to its conversation: the messages after the last answer, and the next one. */
-export function Turn({ record }: { record: CallRecord }) {
+/** What a call added to its conversation: the messages after the last answer, and the next one. Instructions come again
+ * with each call, and are shown with the first. */
+export function Turn({ record, first }: { record: CallRecord; first: boolean }) {
   const messages = record.request.messages ?? [];
-  const news = messages.slice(messages.findLastIndex((message) => message.role === 'assistant') + 1);
+  const added = messages.slice(messages.findLastIndex((message) => message.role === 'assistant') + 1);
+  const news = added.filter((message) => first || !['system', 'developer'].includes(message.role));
   return (
     <>
       {news.length > LAST && <p class="quiet">The last {LAST} of {count(news.length)} new messages:</p>}

@@ -57,6 +57,13 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// True when the same file may well open a moment later: somebody holds it locked, or the disk is full.
+    pub fn is_passing(&self) -> bool {
+        let Self::Sqlite { source, .. } = self else { return false };
+        let passing = [ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked, ErrorCode::DiskFull];
+        source.sqlite_error_code().is_some_and(|code| passing.contains(&code))
+    }
+
     /// True when the file's content is the problem, so that another file would do.
     fn is_corrupt(&self) -> bool {
         matches!(self, Self::Sqlite { source, .. } if is_corrupt(source))

@@ -48,18 +48,28 @@ pub struct Store {
 
 impl Store {
     /// Opens `traces.db` in the data directory, makes it where there is none, and starts the writer. A damaged file is
-    /// moved aside and a new one begun.
+    /// moved aside and a new one begun; one that somebody holds locked is opened when the first batch comes.
     ///
     /// # Errors
     /// A file of a newer version, or one that cannot be opened or written.
     pub fn open(data_dir: &Path, retention: Retention) -> Result<Self, OpenError> {
         let path = data_dir.join(FILE_NAME);
-        let (connection, moved) = file::open_or_replace(&path, now())?;
         let counters = Arc::new(Counters::default());
-        if let Some(moved) = moved {
-            counters.report_replaced(&path, &moved);
-        }
-        counters.note_size(&connection);
+        let connection = match file::open_or_replace(&path, now()) {
+            Ok((connection, moved)) => {
+                if let Some(moved) = moved {
+                    counters.report_replaced(&path, &moved);
+                }
+                counters.note_size(&connection);
+                Some(connection)
+            }
+            Err(error) if error.is_passing() => {
+                error!(%error, "AI Tracing: the local store cannot be opened yet: calls wait for it");
+                counters.note_error(Some(error.to_string()));
+                None
+            }
+            Err(error) => return Err(error),
+        };
         let (sender, messages) = sync_channel(WAITING_BATCHES);
         let (changed, changes) = watch::channel(0);
         let mut writer = Writer::new(path.clone(), connection, retention, Arc::clone(&counters));
@@ -180,7 +190,7 @@ impl Counters {
 /// What the thread runs.
 pub(super) struct Writer {
     path: PathBuf,
-    /// `None` after damage was found, until a new file could be opened.
+    /// `None` until the file could be opened: at first, and after damage was found.
     connection: Option<Connection>,
     retainer: Retainer,
     counters: Arc<Counters>,
@@ -189,9 +199,9 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn new(path: PathBuf, connection: Connection, retention: Retention, counters: Arc<Counters>) -> Self {
+    pub fn new(path: PathBuf, connection: Option<Connection>, retention: Retention, counters: Arc<Counters>) -> Self {
         let (changed, _) = watch::channel(0);
-        Self { path, connection: Some(connection), retainer: Retainer::new(retention), counters, changed }
+        Self { path, connection, retainer: Retainer::new(retention), counters, changed }
     }
 
     fn run(mut self, messages: &Receiver<Message>) {

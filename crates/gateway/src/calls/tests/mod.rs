@@ -141,6 +141,21 @@ async fn a_locked_file_is_a_retry_and_the_batch_arrives_afterwards() {
     assert_eq!(store.stats().last_error, None);
 }
 
+#[tokio::test]
+async fn a_file_that_is_locked_at_the_start_is_opened_later() {
+    let dir = TempDir::new().unwrap();
+    open(&dir).close().unwrap();
+    let other = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let store = open(&dir);
+    assert!(store.stats().last_error.unwrap().contains("locked"));
+    let Delivery::Retry { why, .. } = put(&store, &[Arc::new(nth(1))]).await else { panic!("a retry") };
+    assert!(why.contains("locked"), "{why}");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(put(&store, &[Arc::new(nth(1))]).await, Delivery::Accepted);
+    assert_eq!((store.stats().last_error, store.stats().rows), (None, 1));
+}
+
 #[test]
 fn a_full_disk_is_a_retry() {
     // SQLite's own page limit gives the error that a full disk gives.
@@ -149,7 +164,7 @@ fn a_full_disk_is_a_retry() {
     let pages = connection.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)).unwrap();
     connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
     let record = with(1, |record| record.response.text = Some("x".repeat(100_000)));
-    let mut writer = Writer::new(dir.path().join(FILE_NAME), connection, FOREVER, Arc::default());
+    let mut writer = Writer::new(dir.path().join(FILE_NAME), Some(connection), FOREVER, Arc::default());
     let delivery = writer.store(&[Row::new(&record).unwrap()]);
     let Delivery::Retry { why, .. } = delivery else { panic!("a retry: {delivery:?}") };
     assert!(why.contains("no space left on the disk"), "{why}");
@@ -177,7 +192,7 @@ fn damage_met_while_running_is_survived() {
     let connection = file::open(&path).unwrap();
     (1..200).for_each(|n| insert(&connection, &Arc::new(nth(n))));
     let counters = Arc::new(Counters::default());
-    let mut writer = Writer::new(path.clone(), connection, FOREVER, Arc::clone(&counters));
+    let mut writer = Writer::new(path.clone(), Some(connection), FOREVER, Arc::clone(&counters));
 
     // Damage the file behind the writer's back: all pages but the first.
     let other = Connection::open(&path).unwrap();
@@ -282,7 +297,7 @@ fn deletions_are_counted() {
     let path = dir.path().join(FILE_NAME);
     let counters = Arc::new(Counters::default());
     let retention = Retention { max_bytes: 0, ..FOREVER };
-    let mut writer = Writer::new(path.clone(), file::open(&path).unwrap(), retention, Arc::clone(&counters));
+    let mut writer = Writer::new(path.clone(), Some(file::open(&path).unwrap()), retention, Arc::clone(&counters));
     assert_eq!(writer.store(&[Row::new(&Arc::new(nth(1))).unwrap()]), Delivery::Accepted);
     writer.retain(&mut std::time::Instant::now());
     let stats = counters.snapshot();
