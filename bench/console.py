@@ -28,6 +28,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
 IS_BUILT = "AI_TRACING_BIN" in os.environ
 os.environ.setdefault("AI_TRACING_BIN", str(TARGET / "release" / "ai-tracing"))
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+import gateway as gateway_module  # noqa: E402
 from gateway import Gateway, until  # noqa: E402
 
 HEADING = "## The console on a large store\n"
@@ -167,6 +168,7 @@ def measure(folder: Path, count: int, rounds: int) -> tuple[str, bool]:
     data.mkdir(parents=True)
     print(f"writing {count:,} calls", file=sys.stderr)
     average = fill(data / "traces.db", count)
+    gateway_module.START_TIMEOUT = 1800
     began = time.perf_counter()
     gateway = Gateway(folder, "--upstream", "http://127.0.0.1:9", "--retention-size", str(1 << 40), data_dir=data)
     migrated = time.perf_counter() - began

@@ -35,6 +35,14 @@ function label(at: number, step: number): string {
   return step >= 86_400 ? `${two(date.getMonth() + 1)}-${two(date.getDate())}` : `${two(date.getHours())}:${two(date.getMinutes())}`;
 }
 
+/** Where a value has no neighbour. */
+function alone(values: ArrayLike<number | null | undefined>): number[] {
+  const found: number[] = [];
+  for (let index = 0; index < values.length; index++)
+    if (values[index] != null && values[index - 1] == null && values[index + 1] == null) found.push(index);
+  return found;
+}
+
 function css(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
@@ -84,8 +92,7 @@ export function Chart({ title, summary, times, until, lines, kind, format, onPic
             width: kind === 'stacked' ? 0 : 1.5,
             paths: kind === 'stacked' ? bars : line,
             // A value with nothing on either side is no line.
-            points: { show: kind === 'lines' && one.values.filter((value) => value != null).length < 30, size: 4, fill: css(one.color) },
-            spanGaps: true,
+            points: { show: kind === 'lines', size: 4, fill: css(one.color), filter: (chart: uPlot, index: number) => alone(chart.data[index]!) },
           })),
         ],
         hooks: { setCursor: [(chart) => setAt(chart.cursor.idx ?? null)] },
