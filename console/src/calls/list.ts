@@ -1,7 +1,7 @@
 // The list of calls: pages from the API, and what is stored meanwhile.
 
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import { type CallsPage, type Summary, get } from '../lib/api';
+import { ApiError, type CallsPage, type Summary, get } from '../lib/api';
 
 /** Calls that a list keeps while nobody scrolls: beyond it the oldest are let go, and read again when they are wanted. */
 const KEPT = 10_000;
@@ -52,7 +52,7 @@ export function merge(calls: Summary[], arrived: Summary[], bySeq: boolean): Sum
 
 export function useCalls(query: string, order: 'newest' | 'oldest', live: boolean, atTop: () => boolean): Calls {
   const [state, setState] = useState<State>(EMPTY);
-  const [status, setStatus] = useState<{ loading: boolean; error: string | null }>({ loading: true, error: null });
+  const [status, setStatus] = useState<{ loading: boolean; error: string | null; again?: boolean }>({ loading: true, error: null });
   const [link, setLink] = useState<'on' | 'off' | 'lost'>('off');
   const [round, setRound] = useState(0);
   const abort = useRef(new AbortController());
@@ -81,7 +81,8 @@ export function useCalls(query: string, order: 'newest' | 'oldest', live: boolea
         setStatus({ loading: false, error: null });
       } catch (error) {
         if (signal.aborted) return;
-        setStatus({ loading: false, error: (error as Error).message });
+        const again = error instanceof ApiError && (error.status === 0 || error.status >= 500);
+        setStatus({ loading: false, error: (error as Error).message, again });
       } finally {
         if (!signal.aborted) busy.current = false;
       }
@@ -98,6 +99,13 @@ export function useCalls(query: string, order: 'newest' | 'oldest', live: boolea
     load(null);
     return () => controller.abort();
   }, [load, round]);
+
+  // A list that could not be read is asked for again: the gateway may be starting, or its store be brought up to date.
+  useEffect(() => {
+    if (!status.again || position.current !== null) return;
+    const timer = setTimeout(() => setRound((round) => round + 1), 3_000);
+    return () => clearTimeout(timer);
+  }, [status]);
 
   const ready = position.current !== null;
   useEffect(() => {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ai_tracing_core::time::At;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// Name of the file in the data directory.
 pub const FILE_NAME: &str = "traces.db";
@@ -90,6 +90,14 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
     }
     configure(&connection).and_then(|()| migrate(&mut connection)).and_then(|()| probe(&connection)).map_err(sqlite)?;
     Ok(connection)
+}
+
+/// True for a file of an earlier version: opening it takes time, a minute for a large one. Of a file that cannot be read
+/// nothing is known; opening it says more.
+pub fn is_older(path: &Path) -> bool {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let found = Connection::open_with_flags(path, flags).and_then(|connection| version(&connection));
+    found.is_ok_and(|found| (1..VERSION).contains(&found))
 }
 
 /// As [`open`], but a damaged file is moved aside and a new one begun; where the old one went is returned.

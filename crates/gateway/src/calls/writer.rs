@@ -48,27 +48,27 @@ pub struct Store {
 
 impl Store {
     /// Opens `traces.db` in the data directory, makes it where there is none, and starts the writer. A damaged file is
-    /// moved aside and a new one begun; one that somebody holds locked is opened when the first batch comes.
+    /// moved aside and a new one begun; one of an earlier version, or that somebody holds locked, is opened by the writer.
     ///
     /// # Errors
     /// A file of a newer version, or one that cannot be opened or written.
     pub fn open(data_dir: &Path, retention: Retention) -> Result<Self, OpenError> {
         let path = data_dir.join(FILE_NAME);
         let counters = Arc::new(Counters::default());
-        let connection = match file::open_or_replace(&path, now()) {
-            Ok((connection, moved)) => {
-                if let Some(moved) = moved {
-                    counters.report_replaced(&path, &moved);
+        // The start does not wait for an older file, nor for who holds it locked: the writer does.
+        let connection = match file::is_older(&path) {
+            true => None,
+            false => match file::open_or_replace(&path, now()) {
+                Ok((connection, moved)) => {
+                    if let Some(moved) = moved {
+                        counters.report_replaced(&path, &moved);
+                    }
+                    counters.note_size(&connection);
+                    Some(connection)
                 }
-                counters.note_size(&connection);
-                Some(connection)
-            }
-            Err(error) if error.is_passing() => {
-                error!(%error, "AI Tracing: the local store cannot be opened yet: calls wait for it");
-                counters.note_error(Some(error.to_string()));
-                None
-            }
-            Err(error) => return Err(error),
+                Err(error) if error.is_passing() => None,
+                Err(error) => return Err(error),
+            },
         };
         let (sender, messages) = sync_channel(WAITING_BATCHES);
         let (changed, changes) = watch::channel(0);
@@ -205,8 +205,9 @@ impl Writer {
     }
 
     fn run(mut self, messages: &Receiver<Message>) {
-        if let Some(connection) = &self.connection {
-            self.counters.note_rows(connection);
+        match &self.connection {
+            Some(connection) => self.counters.note_rows(connection),
+            None => self.begin(),
         }
         // Retention begins at once: a gateway that was down for a month starts with old calls.
         let mut due = Instant::now();
@@ -222,6 +223,16 @@ impl Writer {
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => self.retain(&mut due),
             }
+        }
+    }
+
+    /// Opens a file that the start has not waited for. What cannot be opened now is tried again with each batch.
+    fn begin(&mut self) {
+        if let Err(trouble) = self.reopen()
+            && let Delivery::Retry { why, .. } | Delivery::Fatal { why } = trouble.delivery(&self.path)
+        {
+            error!(%why, "AI Tracing: the local store cannot be opened: calls wait for it");
+            self.counters.note_error(Some(why));
         }
     }
 

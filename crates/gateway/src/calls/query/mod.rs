@@ -46,12 +46,23 @@ pub enum ReadError {
         /// Where it was looked for.
         path: PathBuf,
     },
-    /// The file is of another version.
+    /// The file is of an earlier version.
+    #[error(
+        "{path} has tables of version {found}: `ai-tracing start` brings them to version {VERSION}, \
+         which takes a minute for a large file"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its `user_version`.
+        found: i64,
+    },
+    /// The file is of a later version.
     #[error(
         "{path} has tables of version {found}, this ai-tracing reads version {VERSION}: \
          use the version of the gateway that writes it"
     )]
-    Version {
+    Newer {
         /// The file.
         path: PathBuf,
         /// Its `user_version`.
@@ -108,7 +119,8 @@ impl Reader {
             Ok((VERSION, connection)) => Ok(Self { connection, in_reach: IN_REACH }),
             // A file without tables: the gateway is making it at this moment, or has never got further.
             Ok((0, _)) => Err(ReadError::Missing { path }),
-            Ok((found, _)) => Err(ReadError::Version { path, found }),
+            Ok((found, _)) if found < VERSION => Err(ReadError::Older { path, found }),
+            Ok((found, _)) => Err(ReadError::Newer { path, found }),
             Err(source) => Err(ReadError::Open { path, source }),
         }
     }

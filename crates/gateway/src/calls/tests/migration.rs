@@ -35,7 +35,7 @@ fn an_older_file_is_brought_up_to_date() {
     let path = dir.path().join(FILE_NAME);
     let records: Vec<_> = (1..=200).map(|n| with(n, |r| r.response.text = Some(format!("answer{n}")))).collect();
     version_1(&path, &records);
-    assert!(matches!(Reader::open(dir.path()), Err(ReadError::Version { found: 1, .. })));
+    assert!(matches!(Reader::open(dir.path()), Err(ReadError::Older { found: 1, .. })));
 
     let mut connection = file::open(&path).unwrap();
     assert_eq!(file::version(&connection).unwrap(), VERSION);
@@ -76,4 +76,23 @@ fn what_is_deleted_is_gone_everywhere() {
         .query_row("SELECT count(*) FROM search WHERE search MATCH ?", [format!("\"{word}\"")], |row| row.get(0))
         .unwrap();
     assert_eq!(hits, 0);
+}
+
+#[tokio::test]
+async fn the_start_does_not_wait_for_an_older_file() {
+    let dir = TempDir::new().unwrap();
+    version_1(&dir.path().join(FILE_NAME), &[Arc::new(nth(1)), Arc::new(nth(2))]);
+    let other = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Nobody could bring the file up to date now, and the store is open all the same.
+    let store = open(&dir);
+    other.execute_batch("ROLLBACK").unwrap();
+    let rows = [Arc::new(nth(3))];
+    for _ in 0..100 {
+        if put(&store, &rows).await == Delivery::Accepted {
+            assert_eq!(times(dir.path()), [3, 1]);
+            return;
+        }
+    }
+    panic!("{:?}", store.stats());
 }
