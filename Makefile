@@ -4,7 +4,7 @@ BIN := $(TARGET)/debug/ai-tracing
 PYTHON := target/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build console test lint unit docs-check e2e console-test bench bench-engine fuzz deny
+.PHONY: help demo build console test lint unit docs-check e2e console-test chaos bench bench-engine fuzz deny
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -49,6 +49,11 @@ e2e: ## End-to-end tests alone (after `make test` has built everything once); AR
 console-test: ## The console in a browser (after `make test` has built everything once); ARGS='--test-name-pattern=x' picks some
 	@scripts/bootstrap.sh test
 	node --test --test-concurrency=1 $(ARGS) tests/console/*.test.mjs
+
+chaos: ## Kills, outages, full disks, damaged files, wrong clocks (half an hour); write docs/delivery.md; ARGS='kill' picks some
+	@scripts/bootstrap.sh chaos
+	cargo build --release --quiet --bin ai-tracing
+	$(PYTHON) tests/chaos/run.py $(ARGS)
 
 bench: ## Measure the engine, and the gateway against nginx and a direct connection; write docs/performance.md
 	@scripts/bootstrap.sh bench

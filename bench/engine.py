@@ -9,12 +9,11 @@ Criterion measures (crates/core/benches/reading.rs); this turns what it left in 
 
 import argparse
 import json
-import os
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+from processes import ROOT, TARGET, put
+
 CRITERION = TARGET / "criterion"
 TITLE = "## The engine by itself"
 
@@ -92,13 +91,6 @@ def section() -> str:
         "",
     ]
     return "\n".join(out)
-
-
-def put(report: str, section: str) -> str:
-    """The report with this section in place of the one that it has, or at its end."""
-    before, _, rest = report.partition(TITLE)
-    _, heading, after = rest.partition("\n## ")
-    return before.rstrip("\n") + "\n\n" + section + heading + after
 
 
 def main() -> None:

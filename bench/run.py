@@ -6,8 +6,8 @@
 Everything runs on this machine over loopback: an upstream, a sink for traces and a fixed-rate client (bench/loadgen),
 wrk for saturation, Debian's nginx as the yardstick. The proxy under test has one core to itself and the rest shares
 the others. Targets take turns within each round, so that a slow minute of the machine meets all of them; of the rounds
-the median counts (the minimum for CPU time, which noise can only raise). The engine is measured by itself before all
-that (bench/engine.py).
+the median counts (the minimum for CPU time, which noise can only raise). The engine and the pipeline are measured by
+themselves before all that (bench/engine.py, bench/delivery.py).
 """
 
 import argparse
@@ -25,14 +25,9 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
-LOADGEN = TARGET / "loadgen" / "release" / "loadgen"
-os.environ.setdefault("AI_TRACING_BIN", str(TARGET / "release" / "ai-tracing"))
-sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-from gateway import Gateway, until  # noqa: E402
-
-import engine  # noqa: E402
+import delivery
+import engine
+from processes import LOADGEN, ROOT, Gateway, build, cpu_by_thread, cpu_seconds, free_port, machine, memory_mib, on_cores, put, until
 
 # What is asked for: path of the upstream's answer, requests a second of the fixed-rate runs.
 ANSWERS = {
@@ -102,48 +97,6 @@ end
 """
 
 
-@contextlib.contextmanager
-def on_cores(cores):
-    """Processes started inside run on these cores."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def children(pid: int) -> list[int]:
-    """A process and all below it."""
-    found = [pid]
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            found += children(int(child))
-    return found
-
-
-def cpu_by_thread(pid: int) -> dict[str, float]:
-    """CPU time of a process tree in seconds, by the name of its threads (numbers at its end left out)."""
-    total: dict[str, float] = {}
-    for process in children(pid):
-        for task in Path(f"/proc/{process}/task").iterdir():
-            with contextlib.suppress(OSError):
-                name = (task / "comm").read_text().strip().rstrip("0123456789").rstrip("-")
-                total[name] = total.get(name, 0) + int((task / "schedstat").read_text().split()[0]) / 1e9
-    return total
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process tree, in seconds."""
-    return sum(cpu_by_thread(pid).values())
-
-
 def cpu_when_quiet(pid: int) -> float:
     """CPU time once the process has worked off what it still had to do (10 s at most)."""
     last, deadline = cpu_seconds(pid), time.monotonic() + 10
@@ -154,16 +107,6 @@ def cpu_when_quiet(pid: int) -> float:
             return now
         last = now
     return last
-
-
-def memory_mib(pid: int, field: str) -> float:
-    """Resident memory of a process tree: `VmRSS` now, `VmHWM` at its peak."""
-    total = 0
-    for process in children(pid):
-        for line in Path(f"/proc/{process}/status").read_text().splitlines():
-            if line.startswith(field + ":"):
-                total += int(line.split()[1])
-    return total / 1024
 
 
 class Bench:
@@ -268,12 +211,6 @@ def best(samples: list[dict], key: str) -> float:
     """The median of the rounds; for CPU time the minimum."""
     values = [sample[key] for sample in samples]
     return min(values) if key == "cpu_us" else statistics.median(values)
-
-
-def machine() -> str:
-    model = next((l.split(":")[1].strip() for l in Path("/proc/cpuinfo").read_text().splitlines() if l.startswith("model name")), platform.machine())
-    memory = int(Path("/proc/meminfo").read_text().split()[1]) / 1024 / 1024
-    return f"{len(os.sched_getaffinity(0))} cores of {model}, {memory:.0f} GiB, {platform.system()} {platform.release()}"
 
 
 def run(bench: Bench, rounds: int, seconds: float) -> dict:
@@ -397,12 +334,6 @@ def nginx_version() -> str:
     return subprocess.run([program, "-v"], capture_output=True, text=True).stderr.strip().removeprefix("nginx version: ")
 
 
-def build() -> None:
-    subprocess.run(["cargo", "build", "--release", "--bin", "ai-tracing", "--quiet"], cwd=ROOT, check=True)
-    environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET / "loadgen")}
-    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT / "bench" / "loadgen", env=environment, check=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
@@ -413,6 +344,7 @@ def main() -> None:
     if not arguments.no_build:
         build()
     engine.measure(arguments.seconds)
+    pipeline = delivery.section(delivery.measure(arguments.seconds))
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ai-tracing-bench-") as folder:
         os.chmod(folder, 0o755)
@@ -423,7 +355,8 @@ def main() -> None:
         finally:
             bench.stop()
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    text = engine.put(text, engine.section())
+    for section in (engine.section(), pipeline):
+        text = put(text, section)
     arguments.output.write_text(text)
     print(text)
 

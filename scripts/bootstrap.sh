@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a target of the Makefile needs and the machine lacks; says nothing when all is there.
 #
-#   scripts/bootstrap.sh build | test | bench
+#   scripts/bootstrap.sh build | test | chaos | bench
 #
 # Expects cargo and python3. Debian packages are installed where apt-get is at hand; elsewhere the missing ones are named.
 set -euo pipefail
@@ -72,19 +72,62 @@ python_environment() {
     echo "$wanted" >target/venv/.requirements
 }
 
+# The receivers of tests/e2e/peers.py: a Collector built from tests/collector, and Phoenix in an environment of its own.
+collector() {
+    local wanted
+    wanted=$(cat tests/collector/* | sha256sum | cut -d' ' -f1)
+    [ "$(cat target/peers/.collector 2>/dev/null)" = "$wanted" ] && [ -x target/peers/collector ] && return 0
+    echo "bootstrap: building the OpenTelemetry Collector of the tests (a minute)"
+    mkdir -p target/peers
+    local log
+    log=$(mktemp)
+    CGO_ENABLED=0 go build -C tests/collector -mod=readonly -buildvcs=false -trimpath -ldflags '-s -w' -o ../../target/peers/collector . >"$log" 2>&1 ||
+        { tail -n 15 "$log" >&2; fail "go could not build tests/collector"; }
+    rm -f "$log"
+    echo "$wanted" >target/peers/.collector
+}
+
+phoenix() {
+    local wanted
+    wanted=$(sha256sum tests/phoenix.txt | cut -d' ' -f1)
+    [ "$(cat target/peers/phoenix/.requirements 2>/dev/null)" = "$wanted" ] && [ -x target/peers/phoenix/bin/phoenix ] && return 0
+    echo "bootstrap: installing Arize Phoenix for the tests (a minute)"
+    rm -rf target/peers/phoenix
+    mkdir -p target/peers
+    python3 -m venv target/peers/phoenix || fail "python3 -m venv failed"
+    target/peers/phoenix/bin/pip install --quiet --disable-pip-version-check --no-input -r tests/phoenix.txt ||
+        fail "pip could not install tests/phoenix.txt"
+    echo "$wanted" >target/peers/phoenix/.requirements
+}
+
+# The one mostly computes, the other mostly waits for the network.
+peers() {
+    collector &
+    local building=$!
+    phoenix
+    wait "$building"
+}
+
 what=${1:-build}
 command -v cargo >/dev/null || fail "cargo is missing: install Rust (https://rustup.rs)"
 need cc build-essential
 case $what in
 build) ;;
 test)
-    command -v python3 >/dev/null || fail "python3 (3.10 or newer) is missing"
+    command -v python3 >/dev/null || fail "python3 (3.11 or newer) is missing"
     need curl curl
     need jq jq
     need promtool prometheus
     need chromium chromium
     need node nodejs
     need npm npm
+    need go golang-go
+    need faketime faketime
+    python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+    ;;
+chaos)
+    command -v python3 >/dev/null || fail "python3 (3.11 or newer) is missing"
+    need faketime faketime
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
     ;;
 bench)
@@ -92,10 +135,10 @@ bench)
     need nginx nginx-light
     need wrk wrk
     ;;
-*) fail "unknown: $what (build, test or bench)" ;;
+*) fail "unknown: $what (build, test, chaos or bench)" ;;
 esac
 install_packages
-if [ "$what" = test ]; then
-    python_environment
-    console_environment
-fi
+case $what in
+test) python_environment && peers && console_environment ;;
+chaos) python_environment ;;
+esac

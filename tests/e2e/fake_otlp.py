@@ -1,4 +1,4 @@
-"""A receiver of OTLP traces of the tests' own: takes what PyPI `opentelemetry-proto` takes, and nothing else."""
+"""A receiver of OTLP traces and metrics of the tests' own: takes what PyPI `opentelemetry-proto` takes, and nothing else."""
 
 import asyncio
 import gzip
@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from fake_langfuse import any_value
 from google.protobuf.unknown_fields import UnknownFieldSet
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest, ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from wire import Connection, Request, Server, head
@@ -37,30 +39,50 @@ class Span:
 
 
 @dataclass
+class Point:
+    """One data point with its metric and resource. `value` is a counter's, or a histogram's sum."""
+
+    name: str
+    unit: str
+    temporality: str
+    attributes: dict
+    start: int
+    end: int
+    value: float
+    count: int | None
+    buckets: list[int]
+    bounds: list[float]
+    resource: dict
+
+
+@dataclass
 class Export:
     """One request to the receiver."""
 
     path: str
     headers: dict[str, str]
-    status: int
+    status: int | str
     spans: list[Span] = field(default_factory=list)
+    points: list[Point] = field(default_factory=list)
 
 
-class FakeOtlp(Server):
-    """See the module. `mode` is a status for everything, `hang` (never an answer), or `reject` (a partial success)."""
+class Received:
+    """What a receiver got."""
 
-    def __init__(self, port: int = 0):
-        self.mode: int | str = 200
-        # Statuses for the next requests, before `mode` counts again.
-        self.next: list[int | str] = []
-        self.retry_after: str | None = None
+    def __init__(self):
+        # Requests with traces and with metrics.
         self.exports: list[Export] = []
+        self.metrics: list[Export] = []
         self.faults: list[str] = []
-        super().__init__(port=port)
 
     def spans(self) -> list[Span]:
-        """Everything that was accepted."""
+        """Every span that was accepted."""
         return [span for export in self.exports if export.status == 200 for span in export.spans]
+
+    def points(self, name: str | None = None) -> list[Point]:
+        """Every data point that was accepted, of one metric if it is named."""
+        points = [point for export in self.metrics if export.status == 200 for point in export.points]
+        return [point for point in points if name in (None, point.name)]
 
     def only(self) -> Span:
         """Waits for one span; that one."""
@@ -72,28 +94,48 @@ class FakeOtlp(Server):
         """Fails if any request was not what the protocol allows."""
         assert not self.faults, "\n".join(self.faults)
 
+
+class FakeOtlp(Received, Server):
+    """See the module. `mode` is a status for everything, `hang` (never an answer), or `reject` (a partial success);
+    `metrics_mode` is the same for metrics, where it differs."""
+
+    def __init__(self, port: int = 0):
+        Received.__init__(self)
+        self.mode: int | str = 200
+        self.metrics_mode: int | str | None = None
+        # Statuses for the next requests, before the mode counts again.
+        self.next: list[int | str] = []
+        self.next_metrics: list[int | str] = []
+        self.retry_after: str | None = None
+        Server.__init__(self, port=port)
+
     async def respond(self, request: Request, connection: Connection) -> bool:
         headers = {name.lower(): value for name, value in request.headers}
         export = Export(request.path, headers, 0)
-        status = self.next.pop(0) if self.next else self.mode
+        of_metrics = request.path.endswith("/v1/metrics")
+        coming, mode = (self.next_metrics, self.metrics_mode or self.mode) if of_metrics else (self.next, self.mode)
+        status = coming.pop(0) if coming else mode
+        exports = self.metrics if of_metrics else self.exports
         try:
-            export.spans = parse(request.body, headers)
+            body = inflated(request.body, headers)
+            if of_metrics:
+                export.points = parse_metrics(body)
+            else:
+                export.spans = parse(body)
         except Exception as fault:  # what cannot be parsed is the test's finding, whatever it is
             self.faults.append(f"{request.path}: {type(fault).__name__}: {fault}")
             status = 400
         answer = b""
         if status == "reject":
-            status, response = 200, ExportTraceServiceResponse()
-            response.partial_success.rejected_spans = len(export.spans)
-            response.partial_success.error_message = "too old"
-            answer, export.spans = response.SerializeToString(), []
+            status, answer = 200, refusal(export).SerializeToString()
+            export.spans, export.points = [], []
         if status == "hang":
-            self.exports.append(export)
+            exports.append(export)
             self.notify()
             await connection.peer_gone()
             return False
         export.status = status
-        self.exports.append(export)
+        exports.append(export)
         self.notify()
         extra = [("retry-after", self.retry_after)] if status in (429, 503) and self.retry_after else []
         await connection.send(head(status, [("content-type", "application/x-protobuf"), ("content-length", str(len(answer))), *extra]) + answer)
@@ -101,12 +143,65 @@ class FakeOtlp(Server):
         return True
 
 
-def parse(body: bytes, headers: dict) -> list[Span]:
-    """The spans of a request; raises what is wrong with it."""
+def refusal(export: Export):
+    """A partial success that takes nothing."""
+    if export.points:
+        response = ExportMetricsServiceResponse()
+        response.partial_success.rejected_data_points = len(export.points)
+    else:
+        response = ExportTraceServiceResponse()
+        response.partial_success.rejected_spans = len(export.spans)
+    response.partial_success.error_message = "too old"
+    return response
+
+
+def inflated(body: bytes, headers: dict) -> bytes:
+    """The message in a request's body."""
     assert headers.get("content-type") == "application/x-protobuf", headers.get("content-type")
     assert headers.get("content-encoding") == "gzip", headers.get("content-encoding")
     body = gzip.decompress(body)
     assert len(body) <= MAX_BODY, f"{len(body)} bytes"
+    return body
+
+
+def parse_metrics(body: bytes) -> list[Point]:
+    """The data points of a request; raises what is wrong with it."""
+    message = ExportMetricsServiceRequest()
+    message.ParseFromString(body)
+    found = []
+    for group in message.resource_metrics:
+        resource = {a.key: any_value(a.value) for a in group.resource.attributes}
+        assert resource["service.name"] and resource["service.instance.id"]
+        for scoped in group.scope_metrics:
+            names = [metric.name for metric in scoped.metrics]
+            assert len(names) == len(set(names)), "a metric stands twice"
+            for metric in scoped.metrics:
+                assert not len(UnknownFieldSet(metric)), "a field that the protocol does not have"
+                assert metric.description and metric.unit
+                data = getattr(metric, metric.WhichOneof("data"))
+                temporality = AggregationTemporality.Name(data.aggregation_temporality).rsplit("_")[-1].lower()
+                assert temporality in ("delta", "cumulative")
+                identities = [tuple(sorted((a.key, str(any_value(a.value))) for a in point.attributes)) for point in data.data_points]
+                assert len(identities) == len(set(identities)), "one identity stands twice"
+                for point in data.data_points:
+                    assert not len(UnknownFieldSet(point)), "a field that the protocol does not have"
+                    assert 0 < point.start_time_unix_nano <= point.time_unix_nano
+                    attributes = {a.key: any_value(a.value) for a in point.attributes}
+                    assert not [key for key, value in attributes.items() if value is None or value == ""]
+                    shared = (metric.name, metric.unit, temporality, attributes, point.start_time_unix_nano, point.time_unix_nano)
+                    if metric.WhichOneof("data") == "sum":
+                        assert data.is_monotonic and point.WhichOneof("value") == "as_int"
+                        found.append(Point(*shared, point.as_int, None, [], [], resource))
+                        continue
+                    counts, bounds = list(point.bucket_counts), list(point.explicit_bounds)
+                    assert sum(counts) == point.count > 0 and len(counts) == len(bounds) + 1 and bounds == sorted(bounds)
+                    assert point.min <= point.sum / point.count <= point.max
+                    found.append(Point(*shared, point.sum, point.count, counts, bounds, resource))
+    return found
+
+
+def parse(body: bytes) -> list[Span]:
+    """The spans of a request; raises what is wrong with it."""
     message = ExportTraceServiceRequest()
     message.ParseFromString(body)
     found = []

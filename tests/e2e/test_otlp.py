@@ -306,13 +306,14 @@ def free_port() -> int:
 
 @pytest.fixture
 def rotel(otlp, tmp_path):
-    """Rotel, a collector (`pip install rotel`), in front of `otlp`; its address. Skipped where it is not installed."""
+    """Rotel, a collector (`pip install rotel`), in front of `otlp`; its addresses for HTTP and gRPC. Skipped where it is
+    not installed."""
     package = importlib.util.find_spec("rotel")
     if package is None:
         pytest.skip("rotel is not installed")
-    port = free_port()
+    port, grpc_port = free_port(), free_port()
     options = {
-        "--otlp-http-endpoint": f"127.0.0.1:{port}", "--otlp-grpc-endpoint": f"127.0.0.1:{free_port()}", "--exporter": "otlp",
+        "--otlp-http-endpoint": f"127.0.0.1:{port}", "--otlp-grpc-endpoint": f"127.0.0.1:{grpc_port}", "--exporter": "otlp",
         "--otlp-exporter-protocol": "http", "--otlp-exporter-endpoint": otlp.url, "--otlp-exporter-compression": "gzip",
         "--batch-timeout": "100ms",
     }  # fmt: skip
@@ -321,8 +322,9 @@ def rotel(otlp, tmp_path):
         agent = Path(package.submodule_search_locations[0]) / "rotel-agent"
         process = subprocess.Popen([agent, "start", *arguments], stdout=log, stderr=log, cwd=tmp_path)
     try:
-        until(lambda: process.poll() is None and accepts(port), what=lambda: (tmp_path / "rotel.log").read_text())
-        yield f"http://127.0.0.1:{port}"
+        ready = lambda: process.poll() is None and accepts(port) and accepts(grpc_port)  # noqa: E731
+        until(ready, what=lambda: (tmp_path / "rotel.log").read_text())
+        yield f"http://127.0.0.1:{port}", f"http://127.0.0.1:{grpc_port}"
     finally:
         process.terminate()
         process.wait(20)
@@ -339,15 +341,17 @@ def accepts(port: int) -> bool:
 def test_through_a_collector_of_others(start, upstream, otlp, rotel):
     """What a collector reads and writes again is what we sent."""
     gateway = start()
-    # The same record by both ways, told apart by the environment of the resource.
-    for name, endpoint in (("direct", otlp.url), ("collected", rotel)):
-        gateway.serve(name, upstream.url, [f"/{name}"], plugin={"otlp_endpoint": endpoint, "environment": name, "queue": QUEUE})
+    # The same record by all ways, told apart by the environment of the resource.
+    ways = {"direct": (otlp.url, "http/protobuf"), "collected": (rotel[0], "http/protobuf"), "called": (rotel[1], "grpc")}
+    for name, (endpoint, protocol) in ways.items():
+        config = {"otlp_endpoint": endpoint, "otlp_protocol": protocol, "environment": name, "queue": QUEUE}
+        gateway.serve(name, upstream.url, [f"/{name}"], plugin={**config, "otlp_metrics_temporality": "delta"})
         for case in (fixture("chat_plain"), fixture("chat_tools_stream"), fixture("embeddings"), fixture("chat_error_429")):
             upstream.add(case.id, case.answer())
             headers = [*case.request_headers, ("x-case", case.id), ("x-message-id", case.id)]
             reply = gateway.request("POST", f"/{name}{case.path}", case.request_body, headers)
             assert reply.status == case.status
-    otlp.wait(lambda: len(otlp.spans()) == 8, what=lambda: f"eight spans (have {len(otlp.spans())})\n{gateway.log()[-2000:]}")
+    otlp.wait(lambda: len(otlp.spans()) == 12, what=lambda: f"twelve spans (have {len(otlp.spans())})\n{gateway.log()[-2000:]}")
 
     def told(environment: str) -> dict:
         """What does not differ from call to call."""
@@ -362,4 +366,16 @@ def test_through_a_collector_of_others(start, upstream, otlp, rotel):
         }  # fmt: skip
 
     assert len(told("collected")) == 4
-    assert told("collected") == told("direct")
+    assert told("collected") == told("called") == told("direct")
+
+    def measured(environment: str) -> list:
+        """What was counted, without what a clock decides."""
+        points = [point for point in otlp.points() if point.resource["deployment.environment.name"] == environment]
+        return sorted(
+            (point.name, point.unit, point.temporality, sorted(point.attributes.items(), key=str), point.count, point.bounds)
+            for point in points
+        )
+
+    assert gateway.stop() == 0
+    otlp.wait(lambda: all(len(measured(name)) == len(measured("direct")) > 10 for name in ways), what="metrics by every way")
+    assert measured("collected") == measured("called") == measured("direct")

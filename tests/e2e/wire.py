@@ -68,6 +68,9 @@ class Connection:
 class Server:
     """A server on a port of the system's choice, in a thread of its own."""
 
+    # False: requests are forgotten once they are answered, for runs with very many.
+    remembers = True
+
     def __init__(self, host: str = "127.0.0.1", port: int = 0):
         self.host = host
         self.requests: list[Request] = []
@@ -96,10 +99,12 @@ class Server:
 
         async def end() -> None:
             self._server.close()
-            tasks = list(self._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            # One turn for connections that were accepted and have no task yet.
+            await asyncio.sleep(0)
+            while tasks := list(self._tasks):
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
         self.call(end())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -125,8 +130,9 @@ class Server:
         connection = Connection(reader, writer, self.connections)
         try:
             while (request := await read_request(connection)) is not None:
-                self.requests.append(request)
-                self.notify()
+                if self.remembers:
+                    self.requests.append(request)
+                    self.notify()
                 if not await self.respond(request, connection):
                     break
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):

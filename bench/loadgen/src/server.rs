@@ -1,4 +1,4 @@
-//! The servers: an upstream with four answers, and a sink for traces.
+//! The servers: an upstream with five answers, and a sink for traces.
 
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
@@ -17,6 +17,7 @@ const GAP: Duration = Duration::from_millis(1);
 /// What the upstream says, made once.
 struct Answers {
     json_1k: Vec<u8>,
+    json_4k: Vec<u8>,
     json_16k: Vec<u8>,
     stream_head: Vec<u8>,
     /// Each event as one chunk of a chunked body.
@@ -59,6 +60,8 @@ impl Answers {
         };
         Self {
             json_1k: json(1 << 10),
+            // With the client's request, a call of 4 KiB.
+            json_4k: json((4 << 10) - 250),
             json_16k: json(16 << 10),
             stream_head: b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
                 .to_vec(),
@@ -71,6 +74,7 @@ impl Answers {
     fn answer(&self, head: &str, stream: &mut TcpStream) -> io::Result<()> {
         let path = head.split(' ').nth(1).unwrap_or_default();
         match path.split('/').nth(1).unwrap_or_default() {
+            "json4k" => stream.write_all(&self.json_4k),
             "json16k" => stream.write_all(&self.json_16k),
             // Event by event, at once: each is one write.
             "sse" => self.stream(stream, Duration::ZERO),

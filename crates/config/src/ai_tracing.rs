@@ -30,13 +30,23 @@ pub struct AiTracing {
     pub langfuse_api: LangfuseApi,
     /// Observations per call. Default full.
     pub langfuse_observations: LangfuseObservations,
-    /// Base URL of a receiver of OTLP traces; `None`: none are sent. May be a vault reference.
+    /// Base URL of an OTLP receiver; `None`: there is none. May be a vault reference.
     pub otlp_endpoint: Option<String>,
+    /// How it is spoken to; `None`: `http/protobuf`.
+    pub otlp_protocol: Option<OtlpProtocol>,
+    /// Whether it gets spans. Default true.
+    pub otlp_traces: bool,
+    /// Whether it gets metrics. Default true.
+    pub otlp_metrics: bool,
+    /// What metrics count from; `None`: what suits the receiver.
+    pub otlp_metrics_temporality: Option<OtlpTemporality>,
+    /// Seconds between two sendings of metrics; `None`: 60.
+    pub otlp_metrics_interval: Option<f64>,
     /// Headers of each OTLP request; values may be vault references.
     pub otlp_headers: Option<BTreeMap<String, String>>,
     /// Milliseconds for one OTLP request; `None`: 10000.
     pub otlp_timeout: Option<f64>,
-    /// Whose attribute names OTLP spans carry. Default both.
+    /// Whose attribute names OTLP spans and metrics carry. Default both.
     pub otlp_semconv: OtlpSemconv,
     /// Tag of all traces. Default `production`.
     pub environment: String,
@@ -46,8 +56,10 @@ pub struct AiTracing {
     pub capture_content: CaptureContent,
     /// Bytes kept of each request and each response body. Default 4 MiB.
     pub max_body_size: u64,
-    /// Share of calls to keep, 0 to 1; failed calls are always kept. Default 1.
+    /// Share of traces to keep, 0 to 1; failed and slow calls are always kept. Default 1.
     pub sampling_ratio: f64,
+    /// Milliseconds from which on a call is slow; `None`: none is. Default 30000.
+    pub sampling_slow_ms: Option<f64>,
     /// Batches and retries, in the names of Kong's queue.
     pub queue: Queue,
     /// Names of the six context headers.
@@ -58,6 +70,8 @@ pub struct AiTracing {
     pub prices: Vec<Price>,
     /// What is replaced in everything recorded.
     pub redact: Vec<Redact>,
+    /// What is recognised and replaced without a pattern, before `redact`.
+    pub redact_builtin: Vec<RedactBuiltin>,
 }
 
 impl AiTracing {
@@ -89,6 +103,11 @@ impl fmt::Debug for AiTracing {
             langfuse_api,
             langfuse_observations,
             otlp_endpoint,
+            otlp_protocol,
+            otlp_traces,
+            otlp_metrics,
+            otlp_metrics_temporality,
+            otlp_metrics_interval,
             otlp_headers,
             otlp_timeout,
             otlp_semconv,
@@ -97,11 +116,13 @@ impl fmt::Debug for AiTracing {
             capture_content,
             max_body_size,
             sampling_ratio,
+            sampling_slow_ms,
             queue,
             context_headers,
             providers,
             prices,
             redact,
+            redact_builtin,
         } = self;
         f.debug_struct("AiTracing")
             .field("langfuse_enabled", langfuse_enabled)
@@ -112,6 +133,11 @@ impl fmt::Debug for AiTracing {
             .field("langfuse_api", langfuse_api)
             .field("langfuse_observations", langfuse_observations)
             .field("otlp_endpoint", otlp_endpoint)
+            .field("otlp_protocol", otlp_protocol)
+            .field("otlp_traces", otlp_traces)
+            .field("otlp_metrics", otlp_metrics)
+            .field("otlp_metrics_temporality", otlp_metrics_temporality)
+            .field("otlp_metrics_interval", otlp_metrics_interval)
             .field("otlp_headers", &otlp_headers.as_ref().map(|headers| headers.keys().collect::<Vec<_>>()))
             .field("otlp_timeout", otlp_timeout)
             .field("otlp_semconv", otlp_semconv)
@@ -120,11 +146,13 @@ impl fmt::Debug for AiTracing {
             .field("capture_content", capture_content)
             .field("max_body_size", max_body_size)
             .field("sampling_ratio", sampling_ratio)
+            .field("sampling_slow_ms", sampling_slow_ms)
             .field("queue", queue)
             .field("context_headers", context_headers)
             .field("providers", providers)
             .field("prices", prices)
             .field("redact", redact)
+            .field("redact_builtin", redact_builtin)
             .finish()
     }
 }
@@ -160,7 +188,28 @@ pub enum LangfuseObservations {
     Compact,
 }
 
-/// Whose attribute names OTLP spans carry.
+/// How an OTLP receiver is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum OtlpProtocol {
+    /// Protobuf in HTTP requests.
+    #[serde(rename = "http/protobuf")]
+    Http,
+    /// gRPC.
+    #[serde(rename = "grpc")]
+    Grpc,
+}
+
+/// What the sums of metrics count from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OtlpTemporality {
+    /// When they were last sent.
+    Delta,
+    /// The start.
+    Cumulative,
+}
+
+/// Whose attribute names OTLP spans and metrics carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OtlpSemconv {
@@ -168,7 +217,7 @@ pub enum OtlpSemconv {
     Openllmetry,
     /// OpenTelemetry's, for generative AI.
     Genai,
-    /// Both, on the same span.
+    /// Both, side by side.
     Both,
 }
 
@@ -204,7 +253,7 @@ pub enum LogLevel {
 pub enum CaptureContent {
     /// Messages, texts, tools.
     Full,
-    /// Lengths and counts only.
+    /// Numbers, booleans and names only.
     MetadataOnly,
 }
 
@@ -279,4 +328,20 @@ pub struct Redact {
     pub pattern: String,
     /// What stands in its place; default `[REDACTED]`.
     pub replacement: String,
+}
+
+/// What is recognised without a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RedactBuiltin {
+    /// Keys, tokens, private keys, credentials in URLs.
+    ApiKey,
+    /// E-mail addresses.
+    Email,
+    /// Bank account numbers.
+    Iban,
+    /// Card numbers.
+    CreditCard,
+    /// Phone numbers.
+    Phone,
 }

@@ -12,6 +12,7 @@ use ai_tracing_core::capture::{Capture, Finished, Headers, Ids, RequestHead, Ups
 use ai_tracing_core::detect;
 use ai_tracing_core::frame::{AwsEvents, Framing, JsonStream, Sse};
 use ai_tracing_core::record::End;
+use ai_tracing_core::redact::{Builtin, Redactor};
 use ai_tracing_core::settings::Settings;
 use ai_tracing_core::time::At;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -254,5 +255,26 @@ fn detection(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, framing, events, records, detection);
+/// Redaction with everything that is built in, over texts that hold nothing of it, little, and much that looks alike.
+fn redaction(criterion: &mut Criterion) {
+    const BYTES: usize = 64 << 10;
+    let kinds = [Builtin::ApiKey, Builtin::Email, Builtin::Iban, Builtin::CreditCard, Builtin::Phone];
+    let redactor = Redactor::default().with_builtin(kinds);
+    let secrets = format!("{} Mail jo@example.com, card 4111 1111 1111 1111, call +49 30 1234567. ", words(2000));
+    let row = r#"{"id":"0198f000-0000-7000-8000-000000000001","at":"2026-01-02T03:04:05Z","tokens":1234,"score":0.5303986072},"#;
+    let texts = [
+        ("prose", words(BYTES)),
+        ("prose with secrets", secrets.repeat(BYTES / secrets.len())),
+        ("ids, dates and numbers", row.repeat(BYTES / row.len())),
+        ("the same as JSON", format!("[{}0]", row.repeat(BYTES / row.len()))),
+    ];
+    let mut group = criterion.benchmark_group("redaction");
+    for (name, text) in texts {
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        group.bench_function(name, |bencher| bencher.iter(|| redactor.redact(black_box(&text))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, framing, events, records, detection, redaction);
 criterion_main!(benches);

@@ -44,7 +44,7 @@ pub struct CallRecord {
     pub span_id: String,
     /// The caller's span, when it sent a valid `traceparent`.
     pub parent_span_id: Option<String>,
-    /// The W3C `tracestate` header, as received.
+    /// The W3C `tracestate` header, as received; where sampling leaves calls out, with OpenTelemetry's threshold (`ot=th:`).
     pub tracestate: Option<String>,
     /// Name of the trace: the request's path as the client sent it, without the query.
     pub name: String,

@@ -1,31 +1,31 @@
-//! Replacing what must not leave: patterns over every string of a record that the caller or the provider wrote freely.
+//! Replacing what must not leave: what is recognised by itself ([`Builtin`]) and patterns, over every string of a record that
+//! the caller or the provider wrote freely.
 //!
 //! Exempt are the names that the gateway's configuration gives (service, route, consumer, environment), the ids of the
 //! trace, and what a provider says in its own identifiers and fixed words (response id, request id, finish reasons,
 //! error type). The walk over the record names every field of every type, so that a new one does not compile before
 //! somebody has decided what it is.
 
-use regex::{Match, Regex, RegexBuilder};
+mod builtin;
+mod json;
+mod rule;
+
+use std::collections::BTreeSet;
+
+use regex::RegexBuilder;
 use serde_json::{Map, Value};
 
 use crate::record::*;
+pub use builtin::Builtin;
+use rule::{Finder, Rule};
 
 /// Bytes of memory that one compiled pattern may take.
 const MAX_PATTERN_SIZE: usize = 2 << 20;
 
-/// A text that would grow beyond this by its replacements is replaced as a whole.
-const MAX_TEXT: usize = 64 << 20;
-
-/// Compiled patterns; empty: nothing is replaced.
+/// What is replaced; empty: nothing is.
 #[derive(Debug, Default)]
 pub struct Redactor {
     rules: Vec<Rule>,
-}
-
-#[derive(Debug)]
-struct Rule {
-    pattern: Regex,
-    replacement: String,
 }
 
 impl Redactor {
@@ -39,10 +39,19 @@ impl Redactor {
                 .size_limit(MAX_PATTERN_SIZE)
                 .dfa_size_limit(MAX_PATTERN_SIZE)
                 .build()
-                .map(|pattern| Rule { pattern, replacement: replacement.into() })
+                .map(|pattern| Rule { finder: Finder::Pattern(pattern), replacement: replacement.into() })
                 .map_err(|error| (index, reason(&error)))
         };
         Ok(Self { rules: rules.into_iter().enumerate().map(compile).collect::<Result<_, _>>()? })
+    }
+
+    /// The same, and before its patterns what these kinds recognise, each once and in an order of their own: a key may hold
+    /// what looks like a phone number, never the other way round.
+    pub fn with_builtin(mut self, kinds: impl IntoIterator<Item = Builtin>) -> Self {
+        let kinds: BTreeSet<Builtin> = kinds.into_iter().collect();
+        let rule = |kind: Builtin| Rule { finder: Finder::Builtin(kind), replacement: kind.replacement().to_owned() };
+        self.rules.splice(0..0, kinds.into_iter().map(rule));
+        self
     }
 
     /// True when nothing would ever be replaced.
@@ -56,6 +65,11 @@ impl Redactor {
         if !self.is_empty() {
             self.record(record);
         }
+    }
+
+    /// What becomes of one text; `None` when nothing is replaced.
+    pub fn redact(&self, text: &str) -> Option<String> {
+        self.redacted("", text)
     }
 
     fn record(&self, record: &mut CallRecord) {
@@ -132,7 +146,7 @@ impl Redactor {
             self.message(message);
         }
         for tool in tools {
-            self.value(tool);
+            self.value("", tool);
         }
     }
 
@@ -154,7 +168,7 @@ impl Redactor {
         match part {
             Part::Text { text } => self.text(text),
             Part::Media(media) => self.media(media),
-            Part::Other { value } => self.value(value),
+            Part::Other { value } => self.value("", value),
         }
     }
 
@@ -183,10 +197,10 @@ impl Redactor {
             service_tier: _,
             media,
             request_id: _,
-            api_version: _,
+            api_version,
             extra,
         } = response;
-        for text in [model, text, reasoning, refusal] {
+        for text in [model, text, reasoning, refusal, api_version] {
             self.some(text);
         }
         self.tool_calls(tool_calls);
@@ -211,29 +225,32 @@ impl Redactor {
         }
     }
 
-    fn value(&self, value: &mut Value) {
+    /// `before` is the name that the value has.
+    fn value(&self, before: &str, value: &mut Value) {
         match value {
             Value::Null | Value::Bool(_) => {}
+            // A card number is one with and without quotes.
             Value::Number(number) => {
-                // A card number is one with and without quotes.
-                let mut text = number.to_string();
-                if self.matches(&text) {
-                    self.text(&mut text);
-                    *value = Value::String(text);
+                if let Some(redacted) = self.redacted(before, &number.to_string()) {
+                    *value = Value::String(redacted);
                 }
             }
-            Value::String(text) => self.text(text),
-            Value::Array(values) => values.iter_mut().for_each(|value| self.value(value)),
+            Value::String(text) => {
+                if let Some(redacted) = self.redacted(before, text) {
+                    *text = redacted;
+                }
+            }
+            Value::Array(values) => values.iter_mut().for_each(|value| self.value(before, value)),
             Value::Object(map) => self.map(map),
         }
     }
 
     /// Keys as well as values. Of keys that become the same, the last one's value stays.
     fn map(&self, map: &mut Map<String, Value>) {
-        for value in map.values_mut() {
-            self.value(value);
+        for (key, value) in map.iter_mut() {
+            self.value(key, value);
         }
-        if map.keys().any(|key| self.matches(key)) {
+        if map.keys().any(|key| self.redacted("", key).is_some()) {
             let redacted = std::mem::take(map).into_iter().map(|(mut key, value)| {
                 self.text(&mut key);
                 (key, value)
@@ -253,40 +270,37 @@ impl Redactor {
     }
 
     fn text(&self, text: &mut String) {
+        if let Some(redacted) = self.redacted("", text) {
+            *text = redacted;
+        }
+    }
+
+    /// What becomes of `text`, `before` standing in front of it; `None` when nothing is replaced. Texts that are JSON are
+    /// gone through string by string, and then as a whole: a pattern may span several. What was valid JSON stays so.
+    ///
+    /// Such strings may be JSON themselves. Each level doubles the backslashes of the one within, so there are few.
+    fn redacted(&self, before: &str, text: &str) -> Option<String> {
+        if !json::begins(text) {
+            return self.replaced(before, text);
+        }
+        let parts = json::replace(text, &|before, part| self.redacted(before, part));
+        let Some(whole) = self.replaced(before, parts.as_deref().unwrap_or(text)) else { return parts };
+        if json::is_valid(text) && !json::is_valid(&whole) {
+            let quoted = Value::String(whole.clone()).to_string();
+            // A pattern may be after the quotes themselves: what must not leave counts more.
+            return Some(if self.replaced(before, &quoted).is_none() { quoted } else { whole });
+        }
+        Some(whole)
+    }
+
+    fn replaced(&self, before: &str, text: &str) -> Option<String> {
+        let mut redacted = None;
         for rule in &self.rules {
-            if let Some(redacted) = rule.replace(text) {
-                *text = redacted;
+            if let Some(next) = rule.replace(before, redacted.as_deref().unwrap_or(text)) {
+                redacted = Some(next);
             }
         }
-    }
-
-    fn matches(&self, text: &str) -> bool {
-        self.rules.iter().any(|rule| rule.matches(text).next().is_some())
-    }
-}
-
-impl Rule {
-    /// Matches that are not empty: there is nothing to replace in the others.
-    fn matches<'a>(&self, text: &'a str) -> impl Iterator<Item = Match<'a>> {
-        self.pattern.find_iter(text).filter(|found| !found.is_empty())
-    }
-
-    /// `text` with every match replaced; `None` when there is none.
-    fn replace(&self, text: &str) -> Option<String> {
-        let mut matches = self.matches(text).peekable();
-        matches.peek()?;
-        let mut redacted = String::with_capacity(text.len());
-        let mut end = 0;
-        for found in matches {
-            redacted.push_str(text.get(end..found.start()).unwrap_or_default());
-            redacted.push_str(&self.replacement);
-            end = found.end();
-            if redacted.len() > MAX_TEXT {
-                return Some(self.replacement.clone());
-            }
-        }
-        redacted.push_str(text.get(end..).unwrap_or_default());
-        Some(redacted)
+        redacted
     }
 }
 

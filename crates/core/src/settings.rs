@@ -22,8 +22,10 @@ pub struct Settings {
     pub estimate_tokens: bool,
     /// The plugin's `environment`.
     pub environment: String,
-    /// Share of calls to keep, 0.0 to 1.0; calls that failed are always kept.
+    /// Share of traces to keep, 0.0 to 1.0; calls that failed or were slow are always kept.
     pub sampling_ratio: f64,
+    /// Milliseconds from which on a call is slow; `None`: none is.
+    pub sampling_slow_ms: Option<f64>,
 }
 
 impl Default for Settings {
@@ -38,6 +40,7 @@ impl Default for Settings {
             estimate_tokens: true,
             environment: "production".into(),
             sampling_ratio: 1.0,
+            sampling_slow_ms: None,
         }
     }
 }
@@ -66,7 +69,7 @@ pub enum ContentPolicy {
     /// Everything is recorded.
     #[default]
     Full,
-    /// Messages, texts, tools and arguments are left out; lengths, counts and parameters stay.
+    /// Numbers, booleans and names stay; everything that is said is left out. docs/privacy.md lists both.
     MetadataOnly,
 }
 

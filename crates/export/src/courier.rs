@@ -74,7 +74,7 @@ impl Courier {
         if tracer.destinations().is_empty() {
             return Err(CourierError::NoDestination);
         }
-        let destinations = tracer.destinations().iter().map(|lease| Arc::clone(&lease.0)).collect();
+        let destinations = tracer.destinations().iter().map(|lease| Arc::clone(lease.destination())).collect();
         Ok(Self { engine, tracer, destinations, sent: 0 })
     }
 

@@ -1,18 +1,30 @@
 //! One destination as the engine sees it: a bounded queue that a worker empties.
 //!
-//! A full queue drops its **oldest** records, as Kong's queue does: when a destination comes back after an hour, what
-//! happened last is worth more than what happened first.
+//! With a spool the queue is only the part of what waits that is in memory. Once it is full the destination has fallen
+//! *behind*: nothing more is queued, and when there is room the worker takes what comes next from the spool, in order,
+//! until it has caught up.
+//!
+//! Records that the spool did not take are in the queue alone. To make room for them it drops its **oldest** records,
+//! as Kong's queue does: when a destination comes back after an hour, what happened last is worth more than what
+//! happened first.
+//!
+//! Every record that is offered is resolved in the end, once: delivered, or dropped with a reason. Until then it waits.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ai_tracing_core::record::CallRecord;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::backlog::{Backlog, News, Read, Unreadable};
 use crate::queue::Bounded;
 use crate::retry::RetryOptions;
-use crate::stats::{Counters, DestinationStats};
+use crate::spool::{Event, LaneId, Position, Why};
+use crate::stats::{Counters, DestinationStats, Outcome};
+use crate::storage;
+use crate::turn::Turns;
+use crate::weight::weigh;
 
 /// Bounds and patience of one destination. How records are batched is the exporter's
 /// [`limits`](crate::exporter::Exporter::limits).
@@ -36,7 +48,7 @@ impl Default for QueueOptions {
         Self {
             max_entries: 10_000,
             max_bytes: 64 << 20,
-            max_retry_time: Duration::from_secs(3600),
+            max_retry_time: Duration::from_secs(86_400),
             initial_retry_delay: Duration::from_millis(500),
             max_retry_delay: Duration::from_secs(60),
         }
@@ -53,30 +65,22 @@ impl QueueOptions {
     }
 }
 
+/// Bytes of records in memory, where the others wait in the spool.
+const MAX_IN_MEMORY: usize = 16 << 20;
+
 /// How often someone who waits for room asks whether it is still worth while.
 const ASK_EVERY: Duration = Duration::from_millis(100);
-
-/// What a worker is to do. Only ever moves down this list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Mode {
-    /// Batch, send, wait for more.
-    Run,
-    /// Nothing more will come: deliver what is there, with the usual patience, and end.
-    Close,
-    /// The process ends: one attempt for everything at once, no waiting, and end.
-    Flush,
-}
 
 /// The queue of one destination, shared by the engine (puts in) and its worker (takes out).
 pub(crate) struct Destination {
     /// Name and address, for the log and the statistics.
     pub name: String,
     pub counters: Counters,
-    queue: Mutex<Bounded<Waiting>>,
+    /// Who uses it, and who works for it.
+    pub turns: Turns,
+    queue: Mutex<Queue>,
+    backlog: Option<Backlog>,
     arrived: Notify,
-    mode: watch::Sender<Mode>,
-    /// Length at which a batch is complete.
-    batch: usize,
     failing: Mutex<Option<String>>,
     /// Why records were lost the last time.
     lost: Mutex<Option<String>>,
@@ -84,56 +88,184 @@ pub(crate) struct Destination {
     room: Condvar,
 }
 
+struct Queue {
+    items: Bounded<Waiting>,
+    /// The first record that waits on disk alone: everything from here on is to be read back.
+    behind: Option<Position>,
+    /// Length at which a batch is complete.
+    batch: usize,
+}
+
 /// A record that waits.
+#[derive(Clone)]
 pub(crate) struct Waiting {
     pub record: Arc<CallRecord>,
+    /// Where it is in the spool, if it is there.
+    pub position: Option<Position>,
+    pub weight: usize,
     pub since: Instant,
 }
 
 impl Destination {
-    pub fn new(name: String, batch: usize, options: &QueueOptions) -> Self {
-        Self {
+    pub fn new(name: String, batch: usize, options: &QueueOptions, backlog: Option<Backlog>) -> Self {
+        let destination = Self {
             name,
             counters: Counters::default(),
-            queue: Mutex::new(Bounded::new(options.max_entries, options.max_bytes)),
+            turns: Turns::default(),
+            queue: Mutex::new(Queue { items: Bounded::new(0, 0), behind: None, batch }),
+            backlog,
             arrived: Notify::new(),
-            mode: watch::Sender::new(Mode::Run),
-            batch,
             failing: Mutex::new(None),
             lost: Mutex::new(None),
             room: Condvar::new(),
+        };
+        destination.adjust(batch, options);
+        destination
+    }
+
+    /// Other bounds, for what comes from now on.
+    pub fn adjust(&self, batch: usize, options: &QueueOptions) {
+        let max_bytes = if self.backlog.is_some() { options.max_bytes.min(MAX_IN_MEMORY) } else { options.max_bytes };
+        let mut queue = self.queue();
+        queue.items.set_bounds(options.max_entries, max_bytes);
+        queue.batch = batch;
+    }
+
+    /// The lane of the spool, if there is one. On the engine's thread, before anything is offered with a position: what
+    /// earlier processes have left comes first.
+    pub fn lane(&self) -> Option<LaneId> {
+        let (lane, pending) = self.backlog.as_ref()?.lane(&self.name)?;
+        if let Some(pending) = pending.filter(|pending| pending.records > 0) {
+            self.fall_behind(pending.first, pending.records);
+        }
+        Some(lane)
+    }
+
+    /// More waits in the spool than was offered, from a position on.
+    fn fall_behind(&self, from: Position, records: u64) {
+        self.counters.offered.add(records);
+        self.counters.recovered.add(records);
+        self.queue().behind.get_or_insert(from);
+        self.arrived.notify_one();
+    }
+
+    /// Queues a record of `weight` bytes, unless it waits its turn in the spool; makes room by dropping the oldest where
+    /// it is not there.
+    pub fn offer(&self, record: &Arc<CallRecord>, weight: usize, position: Option<Position>) {
+        self.counters.offered.add(1);
+        let mut queue = self.queue();
+        if let Some(position) = position {
+            if queue.behind.is_none() && queue.items.fits(weight).is_err() {
+                queue.behind = Some(position);
+                self.arrived.notify_one();
+            }
+            if queue.behind.is_some() {
+                return;
+            }
+        } else {
+            self.counters.unspooled.add(1);
+        }
+        let mut dropped = Vec::new();
+        let mut waiting = Waiting { record: Arc::clone(record), position, weight, since: Instant::now() };
+        if !queue.items.could_fit(weight) {
+            drop(queue);
+            self.resolve(&[waiting], Outcome::Overflow);
+            return;
+        }
+        while let Err((_, back)) = queue.items.push(waiting, weight) {
+            waiting = back;
+            let Some((oldest, _)) = queue.items.pop() else { break };
+            dropped.push(oldest);
+        }
+        let (len, batch) = (queue.items.len(), queue.batch);
+        drop(queue);
+        self.resolve(&dropped, Outcome::Overflow);
+        // The worker waits for the first record, then for a full batch or the time to send a smaller one.
+        if len == 1 || len >= batch {
+            self.arrived.notify_one();
         }
     }
 
-    /// Queues a record of `weight` bytes; makes room by dropping the oldest.
-    pub fn offer(&self, record: &Arc<CallRecord>, weight: usize) {
-        self.counters.offered.add(1);
-        let mut dropped = Vec::new();
-        let mut waiting = Waiting { record: Arc::clone(record), since: Instant::now() };
-        let mut queue = self.queue();
-        if !queue.could_fit(weight) {
+    /// Fills the queue up to `max_records` from the spool where it has fallen behind. On the engine's thread.
+    pub fn refill(&self, max_records: usize, max_bytes: usize) {
+        let (Some(_), Some(backlog)) = (self.lane(), &self.backlog) else { return };
+        loop {
+            let (from, len) = {
+                let queue = self.queue();
+                (queue.behind, queue.items.len())
+            };
+            let Some(from) = from.filter(|_| len < max_records) else { return };
+            let Read { records, next } = backlog.read(from, max_records - len, max_bytes);
+            let (mut unreadable, since) = (Vec::new(), Instant::now());
+            let mut queue = self.queue();
+            queue.behind = next;
+            for (position, record) in records {
+                match record {
+                    Ok(record) => {
+                        let (weight, record) = (weigh(&record), Arc::new(record));
+                        let waiting = Waiting { record, position: Some(position), weight, since };
+                        queue.items.push_anyway(waiting, weight);
+                    }
+                    Err(it) => unreadable.push((position, it)),
+                }
+            }
+            let found = !queue.items.is_empty();
             drop(queue);
-            self.counters.overflow.add(1);
-            return;
+            for (position, Unreadable { json, why }) in unreadable {
+                let why = format!("what the spool has is no record: {why}");
+                self.counters.dead_lettered.add(u64::from(backlog.bury(&self.name, &json, &why)));
+                self.counters.damaged.add(backlog.resolve(&[position]));
+                tracing::error!("AI Tracing: {} lost a record: {why}", self.name);
+            }
+            if found {
+                return;
+            }
         }
-        while let Err((_, back)) = queue.push(waiting, weight) {
-            waiting = back;
-            let Some((oldest, _)) = queue.pop() else { break };
-            dropped.push(oldest);
+    }
+
+    /// Takes note of what happened in the spool; false when it was another's. On the engine's thread.
+    pub fn hear(&self, event: &Event) -> bool {
+        let Some(news) = self.backlog.as_ref().and_then(|backlog| backlog.hear(event)) else { return false };
+        match news {
+            News::More { from, records } => self.fall_behind(from, records),
+            News::Lost { records, why, before } => {
+                let outcome = match why {
+                    Why::Full => Outcome::Overflow,
+                    Why::Aged => Outcome::Expired,
+                    Why::Damaged => Outcome::Damaged,
+                };
+                self.counters.of(outcome).add(records);
+                let why = why.as_str();
+                self.set_lost(why);
+                // The worker tells of what had to make room.
+                if outcome != Outcome::Overflow {
+                    tracing::error!(lost = records, "AI Tracing: {} lost records: {why}", self.name);
+                }
+                self.forget(before);
+            }
         }
-        let len = queue.len();
-        drop(queue);
-        self.counters.overflow.add(dropped.len() as u64);
-        // The worker waits for the first record, then for a full batch or the time to send a smaller one.
-        if len == 1 || len >= self.batch {
-            self.arrived.notify_one();
+        true
+    }
+
+    /// Takes note of how much waits in the spool. On the engine's thread.
+    pub fn look(&self) {
+        if let Some(backlog) = &self.backlog {
+            backlog.look();
+        }
+    }
+
+    /// Drops what is counted as lost already.
+    fn forget(&self, before: Option<Position>) {
+        let mut queue = self.queue();
+        while queue.items.front().is_some_and(|waiting| waiting.position.is_some() && waiting.position < before) {
+            queue.items.pop();
         }
     }
 
     /// As [`Self::offer`], from a thread that may wait: until there is room, or until `give_up`, which is asked now and
     /// then. False when the record was not queued.
     pub fn offer_patiently(&self, record: &Arc<CallRecord>, weight: usize, give_up: &dyn Fn() -> bool) -> bool {
-        let full = |queue: &mut Bounded<Waiting>| queue.could_fit(weight) && queue.fits(weight).is_err();
+        let full = |queue: &mut Queue| queue.items.could_fit(weight) && queue.items.fits(weight).is_err();
         loop {
             let waited = self.room.wait_timeout_while(self.queue(), ASK_EVERY, |queue| full(queue));
             let (queue, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -147,7 +279,7 @@ impl Destination {
             }
         }
         // Nobody else puts anything in: the room is still there.
-        self.offer(record, weight);
+        self.offer(record, weight, None);
         true
     }
 
@@ -159,27 +291,45 @@ impl Destination {
     /// Length of the queue, and since when its oldest record waits.
     pub fn waiting(&self) -> (usize, Option<Instant>) {
         let queue = self.queue();
-        (queue.len(), queue.front().map(|waiting| waiting.since))
+        (queue.items.len(), queue.items.front().map(|waiting| waiting.since))
     }
 
-    /// Takes the next batch.
-    pub fn take(&self, max_records: usize, max_bytes: usize) -> Vec<Arc<CallRecord>> {
-        let taken = self.queue().take(max_records, max_bytes);
+    /// Takes the next batch. What is taken is to be resolved, or given back.
+    pub fn take(&self, max_records: usize, max_bytes: usize) -> Vec<Waiting> {
+        let taken = self.queue().items.take(max_records, max_bytes);
         self.room.notify_all();
-        taken.into_iter().map(|waiting| waiting.record).collect()
+        taken
     }
 
-    pub fn mode(&self) -> watch::Receiver<Mode> {
-        self.mode.subscribe()
+    /// Puts back what was taken, in front of everything else; the queue may then hold more than its bounds for a while.
+    pub fn give_back(&self, records: Vec<Waiting>) {
+        let mut queue = self.queue();
+        for waiting in records.into_iter().rev() {
+            let weight = waiting.weight;
+            queue.items.push_front(waiting, weight);
+        }
     }
 
-    /// Moves on to `mode`, never back.
-    pub fn set_mode(&self, mode: Mode) {
-        self.mode.send_if_modified(|current| {
-            let later = mode > *current;
-            *current = mode.max(*current);
-            later
-        });
+    /// Keeps a record as a dead letter that the destination will never take, where there is a spool.
+    pub fn bury(&self, waiting: &Waiting, why: &str) {
+        if let Some(backlog) = &self.backlog
+            && let Ok(json) = serde_json::to_vec(&*waiting.record)
+            && backlog.bury(&self.name, &json, why)
+        {
+            self.counters.dead_lettered.add(1);
+        }
+    }
+
+    /// Says what became of records. Those that the spool has lost meanwhile are counted as lost.
+    pub fn resolve(&self, records: &[Waiting], outcome: Outcome) {
+        let positions: Vec<_> = records.iter().filter_map(|waiting| waiting.position).collect();
+        let unspooled = (records.len() - positions.len()) as u64;
+        self.counters.unspooled_resolved.add(unspooled);
+        let spooled = match &self.backlog {
+            Some(backlog) if !positions.is_empty() => backlog.resolve(&positions),
+            _ => 0,
+        };
+        self.counters.of(outcome).add(unspooled + spooled);
     }
 
     /// Why the last attempt failed; `None` when it did not.
@@ -197,105 +347,50 @@ impl Destination {
         let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (waiting_bytes, oldest) = {
             let queue = self.queue();
-            (queue.bytes() as u64, queue.front().map(|waiting| waiting.since))
+            (queue.items.bytes() as u64, queue.items.front().map(|waiting| waiting.since))
         };
-        let oldest_seconds = oldest.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let counted = self.counters.stats();
+        // What is known of the spool is a moment old.
+        let spooled = self.backlog.as_ref().map(Backlog::waiting).filter(|_| counted.waiting > 0);
+        let (spooled_bytes, spooled_since) = spooled.unwrap_or_default();
+        let oldest = oldest.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        let spooled = spooled_since.map_or(0.0, |since| storage::now().0.saturating_sub(since.0) as f64 / 1e9);
         DestinationStats {
             name: self.name.clone(),
             waiting_bytes,
-            oldest_seconds,
+            spooled_bytes,
+            oldest_seconds: oldest.max(spooled),
             failing,
             last_loss,
-            ..self.counters.stats()
+            ..counted
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Bounded<Waiting>> {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Keeps a destination open. When the last holder lets go, the worker delivers what is left and ends.
-pub(crate) struct Lease(pub Arc<Destination>);
+pub(crate) struct Lease(Arc<Destination>);
+
+impl Lease {
+    /// One more user; true when it is the only one.
+    pub fn new(destination: &Arc<Destination>) -> (Self, bool) {
+        let only = destination.turns.enter();
+        (Self(Arc::clone(destination)), only)
+    }
+
+    pub fn destination(&self) -> &Arc<Destination> {
+        &self.0
+    }
+}
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.set_mode(Mode::Close);
+        self.0.turns.leave();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing;
-
-    fn destination(max_entries: usize, max_bytes: usize) -> Destination {
-        Destination::new("test".into(), 10, &QueueOptions { max_entries, max_bytes, ..QueueOptions::default() })
-    }
-
-    fn ids(destination: &Destination) -> Vec<String> {
-        destination.take(100, usize::MAX).iter().map(|record| record.id.clone()).collect()
-    }
-
-    #[test]
-    fn a_full_queue_drops_its_oldest() {
-        let destination = destination(2, 100);
-        for (id, weight) in [("a", 40), ("b", 40), ("c", 40), ("d", 90)] {
-            destination.offer(&testing::record(id), weight);
-        }
-        let stats = destination.stats();
-        assert_eq!((stats.offered, stats.dropped.overflow, stats.waiting, stats.waiting_bytes), (4, 3, 1, 90));
-        assert_eq!(ids(&destination), ["d"]);
-    }
-
-    #[test]
-    fn a_record_larger_than_the_queue_is_dropped() {
-        let destination = destination(10, 100);
-        destination.offer(&testing::record("a"), 40);
-        destination.offer(&testing::record("b"), 101);
-        assert_eq!((destination.stats().dropped.overflow, destination.stats().waiting), (1, 1));
-        assert_eq!(ids(&destination), ["a"], "and takes no other with it");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_oldest_tells_how_long_it_waits() {
-        let destination = destination(10, 100);
-        assert_eq!(destination.stats().oldest_seconds, 0.0);
-        for id in ["a", "b"] {
-            destination.offer(&testing::record(id), 1);
-            tokio::time::advance(Duration::from_secs(2)).await;
-        }
-        assert_eq!(destination.stats().oldest_seconds, 4.0);
-        destination.take(1, 1);
-        assert_eq!(destination.stats().oldest_seconds, 2.0);
-    }
-
-    #[test]
-    fn who_may_wait_waits_for_room() {
-        let destination = destination(1, 100);
-        let offer = |id| destination.offer_patiently(&testing::record(id), 40, &|| false);
-        assert!(offer("a"));
-        std::thread::scope(|scope| {
-            let second = scope.spawn(|| offer("b"));
-            while ids(&destination).is_empty() {
-                std::thread::yield_now();
-            }
-            assert!(second.join().unwrap());
-        });
-        assert!(
-            !destination.offer_patiently(&testing::record("c"), 40, &|| destination.stats().offered == 2),
-            "given up"
-        );
-        assert!(destination.offer_patiently(&testing::record("d"), 101, &|| true), "no waiting would help");
-        let stats = destination.stats();
-        assert_eq!((stats.offered, stats.dropped.overflow, ids(&destination).concat()), (3, 1, "b".to_owned()));
-    }
-
-    #[test]
-    fn the_mode_never_moves_back() {
-        let destination = destination(1, 1);
-        destination.set_mode(Mode::Flush);
-        destination.set_mode(Mode::Close);
-        assert_eq!(*destination.mode().borrow(), Mode::Flush);
-    }
-}
+mod tests;

@@ -2,20 +2,24 @@
 //!
 //! ```text
 //! Sink::offer ─► bounded queue ─► engine thread: Finished::into_record, sampling, observers
+//!                                     ├─► spool: each record once, until all its destinations have it
 //!                                     └─► per destination: bounded queue ─► batch ─► Exporter::encode ─► Exporter::send
 //! ```
 //!
 //! Records that exist already, such as those of a file, go with a [`Courier`], which waits instead of dropping.
 //!
 //! [`Sink::offer`] never blocks and never fails: what does not fit is counted. One dead destination never holds up
-//! another, and none of them ever holds up a request. Everything behind the sink runs on one thread of its own, the
+//! another, and none of them ever holds up a request: what does not fit into a destination's queue waits in the
+//! [`spool`], which outlives the process. Everything behind the sink runs on one thread of its own, the
 //! [`Engine`]'s.
 
+mod backlog;
 mod courier;
 mod destination;
 mod engine;
 pub mod exporter;
 mod http;
+mod lanes;
 mod log;
 pub mod metrics;
 mod priority;
@@ -23,10 +27,13 @@ mod queue;
 mod retry;
 mod sampling;
 mod sink;
+pub mod spool;
 mod stats;
+mod storage;
 #[cfg(test)]
 mod testing;
 mod tracer;
+mod turn;
 mod weight;
 mod worker;
 
@@ -35,5 +42,5 @@ pub use destination::QueueOptions;
 pub use engine::{Engine, Observer, Options, ShutdownReport};
 pub use priority::{give_way, pause};
 pub use sink::Sink;
-pub use stats::{DestinationStats, Dropped, SinkStats, Stats};
+pub use stats::{DestinationStats, Dropped, MetricsStats, SinkStats, SpoolState, Stats};
 pub use tracer::{Tracer, TracerError, settings};

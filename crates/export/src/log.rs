@@ -34,6 +34,35 @@ impl Throttle {
     }
 }
 
+/// Whether something works: a failure is told when it begins, now and then while it lasts, and when it ends. Of failures
+/// that come and go, one is told in the same time.
+#[derive(Debug)]
+pub(crate) struct Health {
+    failing_since: Option<Instant>,
+    told: bool,
+    throttle: Throttle,
+}
+
+impl Health {
+    pub fn new(every: Duration) -> Self {
+        Self { failing_since: None, told: false, throttle: Throttle::new(every) }
+    }
+
+    /// One more failure; `Some(failures since the last line)` when it is time to log.
+    pub fn failed(&mut self, now: Instant) -> Option<u64> {
+        self.failing_since.get_or_insert(now);
+        let due = self.throttle.admit(1, now);
+        self.told |= due.is_some();
+        due
+    }
+
+    /// A success; `Some(seconds)` when it ends a failure that was logged.
+    pub fn recovered(&mut self, now: Instant) -> Option<u64> {
+        let since = self.failing_since.take()?;
+        std::mem::take(&mut self.told).then(|| now.duration_since(since).as_secs())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +78,20 @@ mod tests {
         assert_eq!(throttle.rest(), None);
         assert_eq!(throttle.admit(2, start + Duration::from_secs(61)), None);
         assert_eq!((throttle.rest(), throttle.rest()), (Some(2), None));
+    }
+
+    #[test]
+    fn the_log_hears_of_a_failure_when_it_begins_each_minute_and_when_it_ends() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut health = Health::new(Duration::from_secs(60));
+        assert_eq!(health.recovered(at(0)), None, "nothing had failed");
+        assert_eq!(health.failed(at(1)), Some(1));
+        assert_eq!((health.failed(at(2)), health.failed(at(60))), (None, None));
+        assert_eq!(health.failed(at(61)), Some(3));
+        assert_eq!(health.recovered(at(70)), Some(69));
+        assert_eq!(health.recovered(at(71)), None);
+        assert_eq!((health.failed(at(72)), health.recovered(at(73))), (None, None), "not another within the minute");
+        assert_eq!(health.failed(at(130)), Some(2));
     }
 }

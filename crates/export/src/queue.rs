@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-/// Items in order of arrival, each with its weight in bytes. Never holds more than its bounds.
+/// Items in order of arrival, each with its weight in bytes. Nothing is pushed beyond its bounds.
 pub(crate) struct Bounded<T> {
     items: VecDeque<(T, usize)>,
     bytes: usize,
@@ -46,6 +46,23 @@ impl<T> Bounded<T> {
         self.bytes += weight;
         self.items.push_back((item, weight));
         Ok(())
+    }
+
+    /// Puts an item before all others, whatever the bounds: it was here before.
+    pub fn push_front(&mut self, item: T, weight: usize) {
+        self.bytes += weight;
+        self.items.push_front((item, weight));
+    }
+
+    /// Appends an item, whatever the bounds: it has to go through here, and fits nowhere else.
+    pub fn push_anyway(&mut self, item: T, weight: usize) {
+        self.bytes += weight;
+        self.items.push_back((item, weight));
+    }
+
+    /// Other bounds, for what is pushed from now on.
+    pub fn set_bounds(&mut self, max_entries: usize, max_bytes: usize) {
+        (self.max_entries, self.max_bytes) = (max_entries, max_bytes);
     }
 
     /// Takes the oldest item.

@@ -1,10 +1,12 @@
 //! What the crate's tests share.
 
+pub(crate) mod any;
 pub(crate) mod server;
 mod spans;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ai_tracing_core::capture::{Capture, Finished, Headers, Ids, RequestHead};
 use ai_tracing_core::record::{CallRecord, End};
@@ -12,7 +14,10 @@ use ai_tracing_core::settings::Settings;
 use ai_tracing_core::time::At;
 use serde_json::{Value, json};
 
-pub(crate) use spans::readable;
+pub(crate) use spans::{attributes, readable};
+
+use crate::destination::QueueOptions;
+use crate::exporter::config::Batching;
 
 /// A record with every field absent that may be.
 pub(crate) fn minimal(id: &str) -> Value {
@@ -59,6 +64,36 @@ pub(crate) fn calls() -> Vec<Arc<CallRecord>> {
     lines.map(|line| Arc::new(serde_json::from_str(line).unwrap())).collect()
 }
 
+/// The same with a name for each.
+pub(crate) fn named_calls() -> Vec<(&'static str, Arc<CallRecord>)> {
+    let names = [
+        "chat",
+        "stream_with_tool_calls",
+        "embeddings",
+        "error",
+        "client_gone_estimated",
+        "upstream_error",
+        "choices_and_nul",
+        "minimal",
+    ];
+    let calls = calls();
+    assert_eq!(calls.len(), names.len());
+    names.into_iter().zip(calls).collect()
+}
+
+/// Large batches, and retries without a pause that a test would notice.
+pub(crate) fn batching() -> Batching {
+    Batching {
+        max_batch_size: 200,
+        max_coalescing_delay: Duration::from_secs(1),
+        queue: QueueOptions {
+            initial_retry_delay: Duration::from_millis(1),
+            max_retry_delay: Duration::from_millis(2),
+            ..QueueOptions::default()
+        },
+    }
+}
+
 struct NoHeaders;
 
 impl Headers for NoHeaders {
@@ -69,6 +104,11 @@ impl Headers for NoHeaders {
 
 /// A finished chat call whose request had this body and whose response was an empty 200.
 pub(crate) fn finished(body: &[u8]) -> Finished {
+    numbered(1, body)
+}
+
+/// The same with an id that ends in a number.
+pub(crate) fn numbered(number: u32, body: &[u8]) -> Finished {
     let settings = Arc::new(Settings { sampling_ratio: 1.0, ..Settings::default() });
     let head = RequestHead {
         method: "POST",
@@ -81,7 +121,7 @@ pub(crate) fn finished(body: &[u8]) -> Finished {
         route: None,
         consumer: None,
     };
-    let ids = Ids { call: "0198c0de-0000-7000-8000-000000000001".into(), trace: 1, span: 2 };
+    let ids = Ids { call: format!("0198c0de-0000-7000-8000-{number:012}"), trace: 1, span: 2 };
     let mut capture = Capture::start(&settings, &head, ids, At(1_767_323_045_678_901_000)).unwrap();
     capture.request_body(body);
     capture.response_head(200, &NoHeaders, At(1_767_323_046_000_000_000));

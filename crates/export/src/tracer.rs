@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use ai_tracing_config::ai_tracing::{AiTracing, CaptureContent, LogLevel};
+use ai_tracing_config::ai_tracing::{AiTracing, CaptureContent, LogLevel, RedactBuiltin};
 use ai_tracing_core::cost::{Price, Prices};
-use ai_tracing_core::redact::Redactor;
+use ai_tracing_core::record::CallRecord;
+use ai_tracing_core::redact::{Builtin, Redactor};
 use ai_tracing_core::settings::{ContentPolicy, ContextHeaders, Limits, ProviderRule, Settings};
 
 use crate::destination::Lease;
+use crate::exporter::otlp::metrics;
 
 /// One plugin configuration, ready for use; shared by all its calls.
 ///
@@ -17,7 +19,8 @@ pub struct Tracer {
     pub settings: Arc<Settings>,
     /// How much is logged about each call.
     pub log_level: LogLevel,
-    destinations: Vec<Arc<Lease>>,
+    destinations: Vec<Lease>,
+    meter: Option<Arc<metrics::Lease>>,
 }
 
 /// A configuration that passed its schema and still cannot work.
@@ -37,12 +40,23 @@ impl TracerError {
 }
 
 impl Tracer {
-    pub(crate) fn new(config: &AiTracing, destinations: Vec<Arc<Lease>>) -> Result<Self, TracerError> {
-        Ok(Self { settings: Arc::new(settings(config)?), log_level: config.log_level, destinations })
+    pub(crate) fn new(
+        config: &AiTracing,
+        destinations: Vec<Lease>,
+        meter: Option<Arc<metrics::Lease>>,
+    ) -> Result<Self, TracerError> {
+        Ok(Self { settings: Arc::new(settings(config)?), log_level: config.log_level, destinations, meter })
     }
 
-    pub(crate) fn destinations(&self) -> &[Arc<Lease>] {
+    pub(crate) fn destinations(&self) -> &[Lease] {
         &self.destinations
+    }
+
+    /// Counts a call, whatever sampling makes of it.
+    pub(crate) fn measure(&self, record: &CallRecord) {
+        if let Some(meter) = &self.meter {
+            meter.observe(record);
+        }
     }
 }
 
@@ -74,6 +88,7 @@ pub fn settings(config: &AiTracing) -> Result<Settings, TracerError> {
         estimate_tokens: true,
         environment: config.environment.clone(),
         sampling_ratio: config.sampling_ratio,
+        sampling_slow_ms: config.sampling_slow_ms,
     })
 }
 
@@ -109,7 +124,15 @@ fn prices(config: &AiTracing) -> Prices {
 
 fn redactor(config: &AiTracing) -> Result<Redactor, TracerError> {
     let rules = config.redact.iter().map(|rule| (rule.pattern.as_str(), rule.replacement.as_str()));
-    Redactor::new(rules).map_err(|(index, why)| TracerError::new(format!("redact[{}].pattern", index + 1), why))
+    let redactor =
+        Redactor::new(rules).map_err(|(index, why)| TracerError::new(format!("redact[{}].pattern", index + 1), why))?;
+    Ok(redactor.with_builtin(config.redact_builtin.iter().map(|kind| match kind {
+        RedactBuiltin::ApiKey => Builtin::ApiKey,
+        RedactBuiltin::Email => Builtin::Email,
+        RedactBuiltin::Iban => Builtin::Iban,
+        RedactBuiltin::CreditCard => Builtin::CreditCard,
+        RedactBuiltin::Phone => Builtin::Phone,
+    })))
 }
 
 #[cfg(test)]
@@ -117,13 +140,28 @@ impl Tracer {
     /// A tracer whose records go nowhere, for tests of what comes before.
     pub fn without_destinations() -> Self {
         let settings = Settings { sampling_ratio: 1.0, ..Settings::default() };
-        Self { settings: Arc::new(settings), log_level: LogLevel::Info, destinations: Vec::new() }
+        Self { settings: Arc::new(settings), log_level: LogLevel::Info, destinations: Vec::new(), meter: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_built_in_kind_can_be_asked_for() {
+        let config = serde_json::json!({
+            "redact_builtin": ["phone", "credit_card", "iban", "email", "api_key"],
+            "redact": [{"pattern": "EMAIL", "replacement": "MAIL"}], "sampling_slow_ms": 250,
+        });
+        let settings = settings(&AiTracing::from_value(&config).unwrap()).unwrap();
+        let text = "AKIAIOSFODNN7EXAMPLE jo@example.com DE89370400440532013000 4111111111111111, +49 30 1234567";
+        let redacted = settings.redactor.redact(text).unwrap();
+        assert_eq!(redacted, "[API_KEY] [MAIL] [IBAN] [CREDIT_CARD], [PHONE]");
+        assert_eq!(settings.sampling_slow_ms, Some(250.0));
+        let default = super::settings(&AiTracing::from_value(&serde_json::json!({})).unwrap()).unwrap();
+        assert!(default.redactor.is_empty() && default.sampling_slow_ms == Some(30_000.0));
+    }
 
     #[test]
     fn what_a_body_may_inflate_to_follows_what_is_kept_of_it() {

@@ -3,13 +3,16 @@
 //! ```text
 //! queue ─► batch ─► encode ─► send ─┬─ Accepted: done
 //!                     ▲             ├─ Partial, Retry: pause, then once more with what is left ─┐
-//!                     │             ├─ Split: both halves ──────────────────────────────────────┤
+//!                     │             ├─ Split, Fatal: both halves ───────────────────────────────┤
 //!                     └─────────────┴───────────────────────────────────────────────────────────┘
-//!                                   └─ Fatal, a single record that cannot be split, out of time: dropped, counted
+//!                                   └─ a single record: dead letter; out of time: dropped; both counted
 //! ```
 //!
 //! Every attempt encodes anew: encoding is deterministic, so a retry sends the same bytes, and nothing encoded lies
 //! around during a pause. While a batch is retried, later records wait in the queue up to its bounds.
+//!
+//! Records are resolved one by one, as soon as it is known what became of them: a worker that ends, for whatever
+//! reason, leaves those to its successor that nobody has taken.
 
 use std::collections::VecDeque;
 use std::future::{Future as _, poll_fn};
@@ -19,37 +22,37 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use ai_tracing_core::record::CallRecord;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::destination::{Destination, Mode};
+use crate::destination::{Destination, Waiting};
 use crate::exporter::{BatchLimits, Delivery, Exporter};
-use crate::log::Throttle;
 use crate::retry::{Backoff, RetryOptions};
+use crate::stats::Outcome;
+use crate::turn::{Mode, Turn};
 
-/// How often a state that lasts is logged.
-const LOG_EVERY: Duration = Duration::from_secs(60);
+mod told;
 
-/// Why a queue drops.
-const OVERFLOW: &str = "more wait than may, the oldest made room";
+use told::Told;
 
 /// Retries at once (`after` = 0) in a row; what asks for more of them pauses like any other failure.
 const MAX_IMMEDIATE: u32 = 2;
 
-/// Runs until the destination is closed and its queue is empty, or a flush has ended.
-pub(crate) async fn run<E: Exporter>(exporter: E, destination: Arc<Destination>, retry: RetryOptions, seed: u64) {
+/// Runs until the destination is closed and its queue is empty, a flush has ended, or another worker's turn has come.
+pub(crate) async fn run<E: Exporter>(
+    exporter: E,
+    destination: Arc<Destination>,
+    retry: RetryOptions,
+    turn: Turn,
+    seed: u64,
+) {
     let mut worker = Worker {
         limits: exporter.limits(),
-        mode: destination.mode(),
+        turn,
         backoff: Backoff::new(retry, seed),
         retry,
         not_before: None,
         immediate: 0,
-        health: Health::default(),
-        losses: Throttle::new(LOG_EVERY),
-        overflow: Throttle::new(LOG_EVERY),
-        overflow_seen: 0,
+        told: Told::new(Arc::clone(&destination)),
         exporter,
         destination,
     };
@@ -58,29 +61,25 @@ pub(crate) async fn run<E: Exporter>(exporter: E, destination: Arc<Destination>,
             break;
         }
     }
-    worker.log_rest();
+    worker.told.rest();
 }
 
 struct Worker<E> {
     exporter: E,
     limits: BatchLimits,
     destination: Arc<Destination>,
-    mode: watch::Receiver<Mode>,
+    turn: Turn,
     retry: RetryOptions,
     backoff: Backoff,
     /// The pause after a failure; it holds for every later batch as well.
     not_before: Option<Instant>,
     immediate: u32,
-    health: Health,
-    losses: Throttle,
-    overflow: Throttle,
-    /// Overflow that was looked at for the log.
-    overflow_seen: u64,
+    told: Told,
 }
 
 /// Records that share their fate for now.
 struct Unit {
-    records: Vec<Arc<CallRecord>>,
+    records: Vec<Waiting>,
     /// When the first attempt began that failed.
     failing_since: Option<Instant>,
 }
@@ -89,22 +88,27 @@ struct Unit {
 #[derive(PartialEq, Eq)]
 enum Flow {
     Continue,
-    /// A flush met a failure: what is left stays undelivered.
+    /// Another worker's turn, or a flush that met a failure: what is left stays undelivered.
     Stop,
 }
 
 impl<E: Exporter> Worker<E> {
-    /// Waits for a full batch, or for the oldest record to have waited long enough. `None`: closed and empty.
-    async fn next_batch(&mut self) -> Option<Vec<Arc<CallRecord>>> {
+    /// Waits for a full batch, or for the oldest record to have waited long enough. `None`: closed and empty, or over.
+    async fn next_batch(&mut self) -> Option<Vec<Waiting>> {
         loop {
-            let closing = *self.mode.borrow_and_update() > Mode::Run;
+            let mode = self.turn.mode();
+            if mode == Mode::HandOver {
+                return None;
+            }
+            self.destination.refill(self.limits.max_records, self.limits.max_bytes);
+            let closing = mode != Mode::Run;
             let (len, oldest) = self.destination.waiting();
             let due = oldest.map(|since| since + self.limits.max_delay);
             match due {
                 None if closing => return None,
                 None => tokio::select! {
                     () = self.destination.arrived() => {}
-                    _ = self.mode.changed() => {}
+                    () = self.turn.changed() => {}
                 },
                 Some(due) if closing || len >= self.limits.max_records || due <= Instant::now() => {
                     return Some(self.destination.take(self.limits.max_records, self.limits.max_bytes));
@@ -112,92 +116,96 @@ impl<E: Exporter> Worker<E> {
                 Some(due) => tokio::select! {
                     () = self.destination.arrived() => {}
                     () = sleep_until(due) => {}
-                    _ = self.mode.changed() => {}
+                    () = self.turn.changed() => {}
                 },
             }
         }
     }
 
-    /// Delivers a batch, or drops and counts what cannot be delivered.
-    async fn deliver(&mut self, batch: Vec<Arc<CallRecord>>) -> Flow {
+    /// Delivers a batch, or drops and counts what cannot be delivered. What it stops before goes back into the queue.
+    async fn deliver(&mut self, batch: Vec<Waiting>) -> Flow {
         let mut units = VecDeque::from([Unit { records: batch, failing_since: None }]);
-        while let Some(mut unit) = units.pop_front() {
-            self.log_overflow();
-            if unit.records.is_empty() {
-                continue;
-            }
-            self.pause().await;
-            let flushing = self.flushing();
-            let started = Instant::now();
-            let delivery = match self.encode(&unit.records) {
-                Ok(payload) => {
-                    self.destination.counters.requests.add(1);
-                    self.send(&payload).await
-                }
-                Err(why) => {
-                    if unit.records.len() > 1 {
-                        halves(unit, &mut units);
-                    } else {
-                        self.destination.counters.unencodable.add(1);
-                        self.log_loss(1, &why);
-                    }
-                    continue;
-                }
+        while let Some(unit) = units.pop_front() {
+            self.told.overflow();
+            let mode = self.pause().await;
+            let flow = if mode == Mode::HandOver {
+                units.push_front(unit);
+                Flow::Stop
+            } else {
+                self.attempt(unit, mode == Mode::Flush, &mut units).await
             };
-            let count = unit.records.len() as u64;
-            match delivery {
-                Delivery::Accepted => self.delivered(count),
-                Delivery::Partial { rejected, retry } => {
-                    let left = self.partial(&unit, &rejected, &retry);
-                    if left.is_empty() {
-                        continue;
-                    }
-                    if flushing {
-                        // The destination works: the rest of the queue has its one attempt as well.
-                        self.destination.counters.retries.add(1);
-                        continue;
-                    }
-                    unit.records = left;
-                    if self.failed(unit, started, None, "part of the batch was put off", &mut units, flushing)
-                        == Flow::Stop
-                    {
-                        return Flow::Stop;
-                    }
-                }
-                Delivery::Retry { after, why } => {
-                    if self.failed(unit, started, after, &why, &mut units, flushing) == Flow::Stop {
-                        return Flow::Stop;
-                    }
-                }
-                Delivery::Split { why } if unit.records.len() == 1 => self.rejected(1, &why),
-                Delivery::Split { .. } => halves(unit, &mut units),
-                Delivery::Fatal { why } => self.rejected(count, &why),
+            if flow == Flow::Stop {
+                self.destination.give_back(units.into_iter().flat_map(|unit| unit.records).collect());
+                return Flow::Stop;
             }
         }
         Flow::Continue
     }
 
-    fn flushing(&self) -> bool {
-        *self.mode.borrow() == Mode::Flush
+    /// One attempt at a unit; what is left of it goes in front of `units`.
+    async fn attempt(&mut self, mut unit: Unit, flushing: bool, units: &mut VecDeque<Unit>) -> Flow {
+        if unit.records.is_empty() {
+            return Flow::Continue;
+        }
+        let started = Instant::now();
+        let payload = match self.encode(&unit.records) {
+            Ok(payload) => payload,
+            Err(why) => {
+                self.isolate(unit, Outcome::Unencodable, &why, units);
+                return Flow::Continue;
+            }
+        };
+        self.destination.counters.requests.add(1);
+        match self.send(&payload).await {
+            Delivery::Accepted => self.delivered(&unit.records),
+            Delivery::Partial { rejected, retry } => {
+                let left = self.partial(unit.records, rejected, &retry);
+                if left.is_empty() {
+                    return Flow::Continue;
+                }
+                if flushing {
+                    // The destination works: the rest of the queue has its one attempt as well.
+                    self.destination.counters.retries.add(1);
+                    return Flow::Continue;
+                }
+                unit.records = left;
+                return self.failed(unit, started, None, "part of the batch was put off", units, flushing);
+            }
+            Delivery::Short { refused, why } => {
+                let taken = unit.records.len().saturating_sub(refused);
+                let refused = unit.records.split_off(taken);
+                self.delivered(&unit.records);
+                // Any of them may be the ones: none becomes a dead letter, to be sent again.
+                self.give_up(&refused, Outcome::Rejected, &why);
+            }
+            Delivery::Retry { after, why } => return self.failed(unit, started, after, &why, units, flushing),
+            Delivery::Split { why } | Delivery::Fatal { why } => self.isolate(unit, Outcome::Rejected, &why, units),
+        }
+        Flow::Continue
     }
 
-    /// Waits until the destination may be tried again, or until a flush asks for everything now.
-    async fn pause(&mut self) {
-        while let Some(until) = self.not_before {
-            if self.flushing() || until <= Instant::now() {
-                self.not_before = None;
-                return;
-            }
-            tokio::select! {
-                () = sleep_until(until) => {}
-                _ = self.mode.changed() => {}
+    /// Waits until the destination may be tried again, or until the mode allows or forbids it; says what the mode is.
+    async fn pause(&mut self) -> Mode {
+        loop {
+            let mode = self.turn.mode();
+            let over = matches!(mode, Mode::Flush | Mode::HandOver);
+            match self.not_before {
+                Some(until) if !over && until > Instant::now() => tokio::select! {
+                    () = sleep_until(until) => {}
+                    () = self.turn.changed() => {}
+                },
+                _ => {
+                    self.not_before = None;
+                    return mode;
+                }
             }
         }
     }
 
     /// A defect while encoding costs the records that it cannot encode, not the destination.
-    fn encode(&self, records: &[Arc<CallRecord>]) -> Result<E::Payload, String> {
-        match catch_unwind(AssertUnwindSafe(|| self.exporter.encode(records))) {
+    fn encode(&self, records: &[Waiting]) -> Result<E::Payload, String> {
+        let records: Vec<_> = records.iter().map(|waiting| Arc::clone(&waiting.record)).collect();
+        match catch_unwind(AssertUnwindSafe(|| self.exporter.encode(&records))) {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(_) => Err("the encoder panicked".into()),
         }
@@ -213,38 +221,46 @@ impl<E: Exporter> Worker<E> {
         .await
     }
 
-    fn delivered(&mut self, count: u64) {
-        self.destination.counters.delivered.add(count);
+    fn delivered(&mut self, records: &[Waiting]) {
+        if records.is_empty() {
+            return;
+        }
+        self.destination.resolve(records, Outcome::Delivered);
         self.backoff.reset();
         self.immediate = 0;
-        self.destination.set_failing(None);
-        if let Some(lasted) = self.health.recovered(Instant::now()) {
-            tracing::info!("AI Tracing: {} takes records again after {lasted} s", self.destination.name);
-        }
+        self.told.worked(Instant::now());
     }
 
-    /// Counts what was taken and what was refused; answers with what is worth another try.
-    fn partial(&mut self, unit: &Unit, rejected: &[(usize, String)], retry: &[usize]) -> Vec<Arc<CallRecord>> {
-        let is_rejected = |index: &usize| rejected.iter().any(|(refused, _)| refused == index);
-        let mut refused: Vec<usize> =
-            rejected.iter().map(|(index, _)| *index).filter(|index| *index < unit.records.len()).collect();
-        refused.sort_unstable();
-        refused.dedup();
-        let left: Vec<_> = unit
-            .records
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| retry.contains(index) && !is_rejected(index))
-            .map(|(_, record)| Arc::clone(record))
-            .collect();
-        let accepted = unit.records.len().saturating_sub(refused.len() + left.len());
-        if accepted > 0 {
-            self.delivered(accepted as u64);
+    /// Resolves what was taken and what was refused; answers with what is worth another try.
+    fn partial(&mut self, records: Vec<Waiting>, rejected: Vec<(usize, String)>, retry: &[usize]) -> Vec<Waiting> {
+        let mut fates: Vec<Fate> = records.iter().map(|_| Fate::Taken).collect();
+        let refused = rejected.into_iter().map(|(index, why)| (index, Fate::Refused(why)));
+        // What is in both lists is refused.
+        for (index, fate) in retry.iter().map(|index| (*index, Fate::Left)).chain(refused) {
+            if let Some(known) = fates.get_mut(index) {
+                *known = fate;
+            }
         }
-        if let Some((_, why)) = rejected.first() {
-            self.rejected(refused.len() as u64, why);
+        let (mut taken, mut left) = (Vec::new(), Vec::new());
+        for (waiting, fate) in records.into_iter().zip(fates) {
+            match fate {
+                Fate::Taken => taken.push(waiting),
+                Fate::Left => left.push(waiting),
+                Fate::Refused(why) => self.refuse(&waiting, Outcome::Rejected, &why),
+            }
         }
+        self.delivered(&taken);
         left
+    }
+
+    /// One of the records is at fault: halves are tried, until it stands alone.
+    fn isolate(&mut self, mut unit: Unit, outcome: Outcome, why: &str, units: &mut VecDeque<Unit>) {
+        if let [single] = &unit.records[..] {
+            return self.refuse(single, outcome, why);
+        }
+        let second = unit.records.split_off(unit.records.len() / 2);
+        units.push_front(Unit { records: second, failing_since: unit.failing_since });
+        units.push_front(unit);
     }
 
     /// None of the unit was taken: plans the next attempt, or gives up.
@@ -264,94 +280,38 @@ impl<E: Exporter> Worker<E> {
             units.push_front(unit);
             return Flow::Continue;
         }
-        self.destination.set_failing(Some(why.to_owned()));
-        if let Some(failures) = self.health.failed(now) {
-            let waiting = self.destination.counters.stats().waiting;
-            tracing::warn!(failures, waiting, "AI Tracing: {} does not take records: {why}", self.destination.name);
-        }
+        self.told.failed(why, now);
+        self.not_before = Some(now + self.backoff.pause(after));
         if flushing {
+            units.push_front(unit);
             return Flow::Stop;
         }
-        self.not_before = Some(now + self.backoff.pause(after));
         if now.duration_since(*unit.failing_since.get_or_insert(started)) >= self.retry.max_time {
-            let count = unit.records.len() as u64;
-            self.destination.counters.expired.add(count);
-            self.log_loss(count, &format!("not delivered within max_retry_time: {why}"));
+            self.give_up(&unit.records, Outcome::Expired, &format!("not delivered within max_retry_time: {why}"));
         } else {
             units.push_front(unit);
         }
         Flow::Continue
     }
 
-    fn rejected(&mut self, count: u64, why: &str) {
-        self.destination.counters.rejected.add(count);
-        self.log_loss(count, why);
+    /// A record that is at fault itself: put aside for people to look at.
+    fn refuse(&mut self, waiting: &Waiting, outcome: Outcome, why: &str) {
+        self.destination.bury(waiting, why);
+        self.give_up(std::slice::from_ref(waiting), outcome, why);
     }
 
-    /// The queue drops by itself; what it dropped is told here.
-    fn log_overflow(&mut self) {
-        let dropped = self.destination.counters.overflow.get();
-        let lost = self.overflow.admit(dropped.saturating_sub(self.overflow_seen), Instant::now());
-        self.overflow_seen = dropped;
-        if let Some(lost) = lost {
-            tracing::error!(lost, "AI Tracing: {} lost records: {OVERFLOW}", self.destination.name);
-        }
-    }
-
-    /// The last lines: what was held back since the ones before.
-    fn log_rest(&mut self) {
-        self.log_overflow();
-        if let Some(lost) = self.overflow.rest() {
-            tracing::error!(lost, "AI Tracing: {} lost records: {OVERFLOW}", self.destination.name);
-        }
-        if let Some(lost) = self.losses.rest() {
-            tracing::error!(lost, "AI Tracing: {} lost records", self.destination.name);
-        }
-    }
-
-    fn log_loss(&mut self, count: u64, why: &str) {
-        self.destination.set_lost(why);
-        if let Some(lost) = self.losses.admit(count, Instant::now()) {
-            tracing::error!(lost, "AI Tracing: {} lost records: {why}", self.destination.name);
-        }
+    /// Records that will not be delivered.
+    fn give_up(&mut self, records: &[Waiting], outcome: Outcome, why: &str) {
+        self.destination.resolve(records, outcome);
+        self.told.lost(records.len() as u64, why);
     }
 }
 
-/// Puts both halves of a unit in front of the line.
-fn halves(mut unit: Unit, units: &mut VecDeque<Unit>) {
-    let second = unit.records.split_off(unit.records.len() / 2);
-    units.push_front(Unit { records: second, failing_since: unit.failing_since });
-    units.push_front(unit);
-}
-
-/// Whether the destination works, for the log: a failure when it begins and once a minute while it lasts, and its end.
-/// Of failures that come and go within a minute, one is told.
-struct Health {
-    failing_since: Option<Instant>,
-    told: bool,
-    throttle: Throttle,
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self { failing_since: None, told: false, throttle: Throttle::new(LOG_EVERY) }
-    }
-}
-
-impl Health {
-    /// One more failure; `Some(failures since the last line)` when it is time to log.
-    fn failed(&mut self, now: Instant) -> Option<u64> {
-        self.failing_since.get_or_insert(now);
-        let due = self.throttle.admit(1, now);
-        self.told |= due.is_some();
-        due
-    }
-
-    /// A success; `Some(seconds)` when it ends a failure that was logged.
-    fn recovered(&mut self, now: Instant) -> Option<u64> {
-        let since = self.failing_since.take()?;
-        std::mem::take(&mut self.told).then(|| now.duration_since(since).as_secs())
-    }
+/// What became of one record of a batch.
+enum Fate {
+    Taken,
+    Left,
+    Refused(String),
 }
 
 #[cfg(test)]

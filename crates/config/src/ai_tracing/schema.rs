@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use serde_json::json;
 
 use crate::rule::Rule;
-use crate::schema::{Check, Field, Record, Schema, array, boolean, integer, map, number, record, string};
+use crate::schema::{Check, Field, Record, Schema, array, boolean, integer, map, number, record, set, string};
 use crate::typedefs::Typedef;
 
 /// The schema of the plugin's `config`.
@@ -57,9 +57,13 @@ fn parameters() -> Record {
         (
             "otlp_endpoint",
             string().referenceable().is(Typedef::HttpUrl).about(
-                "Where OTLP traces go (HTTP, protobuf): the receiver's base URL, to which `/v1/traces` is appended. \
-                 `null`: nowhere.",
+                "Where OTLP traces and metrics go: the receiver's base URL; by HTTP `/v1/traces` and `/v1/metrics` are \
+                 appended. `null`: nowhere.",
             ),
+        ),
+        (
+            "otlp_protocol",
+            string().one_of(&["http/protobuf", "grpc"]).about("How the receiver is spoken to. `null`: `http/protobuf`."),
         ),
         (
             "otlp_headers",
@@ -76,9 +80,28 @@ fn parameters() -> Record {
         (
             "otlp_semconv",
             string().required().default("both").one_of(&["openllmetry", "genai", "both"]).about(
-                "Whose attribute names OTLP spans carry: OpenLLMetry's (which Dynatrace reads), OpenTelemetry's for \
+                "Whose attribute names OTLP spans and metrics carry: OpenLLMetry's (which Dynatrace reads), OpenTelemetry's for \
                  generative AI, or both.",
             ),
+        ),
+        ("otlp_traces", boolean().required().default(true).about("Send the OTLP receiver a span for each call.")),
+        (
+            "otlp_metrics",
+            boolean()
+                .required()
+                .default(true)
+                .about("Send the OTLP receiver metrics of all calls, those that sampling leaves out as well."),
+        ),
+        (
+            "otlp_metrics_temporality",
+            string().one_of(&["delta", "cumulative"]).about(
+                "Whether metrics tell what was added since they were last sent, or since the start. `null`: `delta` for \
+                 Dynatrace, `cumulative` for others.",
+            ),
+        ),
+        (
+            "otlp_metrics_interval",
+            number().between(0.1, 86_400).about("Seconds between two sendings of metrics. `null`: 60."),
         ),
         ("environment", string().required().default("production").len_min(1).about("Tag of all traces.")),
         (
@@ -92,7 +115,7 @@ fn parameters() -> Record {
         (
             "capture_content",
             string().required().default("full").one_of(&["full", "metadata_only"]).about(
-                "Whether prompts and answers are recorded. `metadata_only`: lengths, counts and parameters only.",
+                "Whether prompts and answers are recorded. `metadata_only`: numbers, booleans and names only.",
             ),
         ),
         (
@@ -104,7 +127,19 @@ fn parameters() -> Record {
         ),
         (
             "sampling_ratio",
-            number().required().default(1).between(0, 1).about("Share of calls to keep. Failed calls are always kept."),
+            number()
+                .required()
+                .default(1)
+                .between(0, 1)
+                .about("Share of traces to keep; all calls of a trace share its lot. Failed and slow calls are always kept."),
+        ),
+        (
+            "sampling_slow_ms",
+            number()
+                .default(30_000)
+                .rule(Rule::Gt(0))
+                .between(0, 2_147_483_646)
+                .about("Milliseconds from which on a call is slow, by its whole duration. `null`: none is."),
         ),
         (
             "queue",
@@ -135,6 +170,16 @@ fn parameters() -> Record {
                 .default(json!([]))
                 .len_max(100)
                 .about("What is replaced in everything recorded. Off by default."),
+        ),
+        (
+            "redact_builtin",
+            set(string().one_of(&["api_key", "email", "iban", "credit_card", "phone"]))
+                .required()
+                .default(json!([]))
+                .about(
+                    "What is recognised and replaced without a pattern, before `redact`: by `[API_KEY]`, `[EMAIL]`, `[IBAN]`, \
+                     `[CREDIT_CARD]`, `[PHONE]`. Off by default.",
+                ),
         ),
     ])
     .check(Check::RequiredIf { field: "langfuse_public_key", when: "langfuse_enabled", is: json!(true) })
@@ -169,9 +214,9 @@ fn queue() -> Record {
             "max_retry_time",
             number()
                 .required()
-                .default(3600)
+                .default(86_400)
                 .between(0, 1_000_000)
-                .about("Seconds until a batch that cannot be delivered is dropped and counted."),
+                .about("Seconds that a batch is tried again before it is dropped and counted. What waits behind it waits as long as there is room."),
         ),
         (
             "initial_retry_delay",

@@ -45,6 +45,7 @@ fn count(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-fn seconds(path: &str, seconds: f64) -> Result<Duration, TracerError> {
+/// A time in seconds.
+pub(super) fn seconds(path: &str, seconds: f64) -> Result<Duration, TracerError> {
     Duration::try_from_secs_f64(seconds).map_err(|_| TracerError::new(path, "must be 0 or a positive number"))
 }

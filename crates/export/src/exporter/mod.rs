@@ -1,11 +1,13 @@
 //! What a destination has to say about itself: how to encode a batch, how to send it, what the answer means.
 
 mod answer;
+mod ask;
 mod chatml;
 mod clean;
-mod config;
+pub(crate) mod config;
 mod endpoint;
 mod fault;
+pub(crate) mod identity;
 mod ids;
 pub(crate) mod langfuse;
 pub(crate) mod otlp;
@@ -56,12 +58,15 @@ pub struct BatchLimits {
     pub max_delay: Duration,
 }
 
-/// A batch that cannot be encoded will never be: it is dropped and counted.
+/// Records that cannot be encoded never will be. Of several, one may be at fault: the others are tried without it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct EncodeError(pub String);
 
 /// What became of a payload.
+///
+/// Only what a destination says of the records is a verdict on them. Whatever is wrong with the destination or with its
+/// configuration, a wrong key or address above all, is a [`Delivery::Retry`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// All records were taken.
@@ -73,6 +78,13 @@ pub enum Delivery {
         /// Worth another try.
         retry: Vec<usize>,
     },
+    /// All but so many were taken, and which ones were not is not said: none can be sent again.
+    Short {
+        /// How many were refused for good; fewer than the batch has.
+        refused: usize,
+        /// One line for the log.
+        why: String,
+    },
     /// None were taken; try again, not before `after`.
     Retry {
         /// The destination's own wish (`Retry-After`).
@@ -80,12 +92,13 @@ pub enum Delivery {
         /// One line for the log.
         why: String,
     },
-    /// The request was too large: try halves.
+    /// The request was too large: halves are tried.
     Split {
         /// One line for the log.
         why: String,
     },
-    /// None were taken and none ever will be.
+    /// None were taken, for what is in them. Of several records one may be at fault: halves are tried, until it stands
+    /// alone.
     Fatal {
         /// One line for the log.
         why: String,

@@ -28,6 +28,12 @@ impl Histogram {
         }
     }
 
+    /// Adds what another histogram with the same bounds has counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, other)| *count += other);
+        self.sum += other.sum;
+    }
+
     /// Whether nothing was observed.
     pub fn is_empty(&self) -> bool {
         self.counts.iter().all(|count| *count == 0)
@@ -55,5 +61,7 @@ mod tests {
         [0.0, 1.0, 1.5, 2.0, 2.1, -1.0, f64::NAN, f64::INFINITY].into_iter().for_each(|value| histogram.observe(value));
         let counts: Vec<u64> = histogram.buckets().map(|(_, count)| count).collect();
         assert_eq!((counts, histogram.sum()), (vec![2, 2, 1], 6.6));
+        histogram.merge(&histogram.clone());
+        assert_eq!((histogram.buckets().map(|(_, count)| count).sum(), histogram.sum()), (10_u64, 13.2));
     }
 }

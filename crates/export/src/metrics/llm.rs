@@ -188,7 +188,7 @@ impl Series {
 
 /// OpenTelemetry's `error.type`, from a closed set: how the call ended, the HTTP status, or `provider_error` for an error
 /// inside an answer that began well.
-fn error_type(record: &CallRecord) -> Option<String> {
+pub(crate) fn error_type(record: &CallRecord) -> Option<String> {
     match record.status {
         _ if record.end != End::Complete => Some(record.end.as_str().to_owned()),
         Some(status) if status >= 400 => Some(status.to_string()),

@@ -16,6 +16,7 @@ mod text;
 
 pub use histogram::Histogram;
 pub use llm::LlmMetrics;
+pub(crate) use llm::error_type;
 pub use pipeline::write as write_pipeline;
 pub use text::{CONTENT_TYPE, Kind, Labels, Metric, Page};
 

@@ -3,7 +3,7 @@ use ai_tracing_core::time::At;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::stats::{DestinationStats, Stats};
+use crate::stats::{DestinationStats, MetricsStats, Stats};
 use crate::testing;
 
 fn record(changes: Value) -> CallRecord {
@@ -140,7 +140,17 @@ fn what_shares_its_labels_is_one_sample() {
         ..DestinationStats::default()
     };
     let store = DestinationStats { name: "local-store".into(), delivered: 7, ..DestinationStats::default() };
-    let stats = Stats { destinations: vec![langfuse(2, None), store, langfuse(3, Some("503"))], ..Stats::default() };
+    let receiver = |delivered, failing: Option<&str>| MetricsStats {
+        name: "otlp-metrics http://otlp.test".into(),
+        delivered,
+        failing: failing.map(str::to_owned),
+        ..MetricsStats::default()
+    };
+    let stats = Stats {
+        destinations: vec![langfuse(2, None), store, langfuse(3, Some("503"))],
+        metrics: vec![receiver(5, Some("503")), receiver(2, None)],
+        ..Stats::default()
+    };
     let mut page = Page::default();
     write_pipeline(&stats, &LlmMetrics::new(Options::default()), &mut page);
     let page = page.into_text();
@@ -153,6 +163,15 @@ fn what_shares_its_labels_is_one_sample() {
     );
     assert!(samples(&page, "ai_tracing_export_failing{exporter=\"langfuse\"")[0].ends_with(" 1"));
     assert!(samples(&page, "ai_tracing_export_queued_oldest_seconds")[0].ends_with(" 3"));
+    let of_metrics = "{exporter=\"otlp-metrics\",destination=\"http://otlp.test\"}";
+    assert_eq!(
+        samples(&page, "ai_tracing_otlp_metrics_delivered"),
+        [format!("ai_tracing_otlp_metrics_delivered_total{of_metrics} 7")]
+    );
+    assert_eq!(
+        samples(&page, "ai_tracing_otlp_metrics_failing"),
+        [format!("ai_tracing_otlp_metrics_failing{of_metrics} 1")]
+    );
     let names: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let unique: std::collections::BTreeSet<_> = names.iter().collect();
     assert_eq!(unique.len(), names.len(), "a name stands on a page once");

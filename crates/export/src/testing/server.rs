@@ -1,16 +1,19 @@
-//! A receiver on a local port that answers from a list.
+//! A receiver on a local port that answers from a list, by HTTP/1.1 or HTTP/2.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
@@ -23,6 +26,8 @@ pub(crate) enum Reply {
     Tells(u16, Vec<(&'static str, String)>, Bytes),
     /// What the server answers after the end of its list.
     Otherwise,
+    /// Status 200, a body, and trailers: gRPC.
+    Ends(Bytes, Vec<(&'static str, String)>),
     /// Nothing, ever.
     Hangs,
 }
@@ -42,6 +47,7 @@ pub(crate) struct Server {
     otherwise: fn(&Seen) -> (u16, String),
     seen: Arc<Mutex<Vec<Seen>>>,
     arrived: Arc<Notify>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -53,22 +59,24 @@ impl Server {
             otherwise,
             seen: Arc::default(),
             arrived: Arc::default(),
+            connections: Arc::default(),
         };
         let accepting = server.clone();
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let server = accepting.clone();
+                server.connections.fetch_add(1, Ordering::Relaxed);
                 let service = service_fn(move |request| server.clone().answer(request));
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-                );
+                tokio::spawn(async move {
+                    auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await
+                });
             }
         });
         server
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let seen = Seen { path: head.uri.path().to_owned(), headers: head.headers, body };
@@ -76,17 +84,34 @@ impl Server {
         self.seen.lock().unwrap().push(seen);
         self.arrived.notify_one();
         let reply = self.replies.lock().unwrap().pop_front();
-        let (status, headers, body) = match reply {
+        let (mut status, mut headers, mut trailers) = (200, Vec::new(), Vec::new());
+        let body = match reply {
             Some(Reply::Hangs) => std::future::pending().await,
-            Some(Reply::Says(status, body)) => (status, Vec::new(), body.into()),
-            Some(Reply::Tells(status, headers, body)) => (status, headers, body),
-            Some(Reply::Otherwise) | None => (otherwise.0, Vec::new(), otherwise.1.into()),
+            Some(Reply::Says(code, body)) => {
+                status = code;
+                body.into()
+            }
+            Some(Reply::Tells(code, named, body)) => {
+                (status, headers) = (code, named);
+                body
+            }
+            Some(Reply::Ends(body, named)) => {
+                trailers = named;
+                body
+            }
+            Some(Reply::Otherwise) | None => {
+                status = otherwise.0;
+                otherwise.1.into()
+            }
         };
         let mut response = Response::builder().status(status);
         for (name, value) in headers {
             response = response.header(name, value);
         }
-        Ok(response.body(Full::new(body)).unwrap())
+        let trailers: HeaderMap =
+            trailers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        let trailers = (!trailers.is_empty()).then_some(Ok(trailers));
+        Ok(response.body(Full::new(body).with_trailers(async { trailers }).boxed()).unwrap())
     }
 
     /// One more reply at the end of the list.
@@ -97,6 +122,11 @@ impl Server {
     /// The requests so far.
     pub fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
         self.seen.lock().unwrap()
+    }
+
+    /// The connections so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Waits until there have been so many requests.

@@ -38,7 +38,8 @@ fn span(span: Span) -> Value {
     })
 }
 
-fn attributes(attributes: Vec<KeyValue>) -> Value {
+/// Attributes as one object.
+pub(crate) fn attributes(attributes: Vec<KeyValue>) -> Value {
     let mut map = Map::new();
     for KeyValue { key, value } in attributes {
         let key = String::from_utf8(key.to_vec()).unwrap();

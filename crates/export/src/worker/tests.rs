@@ -3,11 +3,18 @@
 use std::cell::RefCell;
 use std::sync::Mutex;
 
+use ai_tracing_core::record::CallRecord;
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::destination::QueueOptions;
+use crate::backlog::Backlog;
+use crate::destination::{Lease, QueueOptions};
 use crate::exporter::EncodeError;
+use crate::exporter::identity::identity;
+use crate::spool::dead::DeadLetters;
+use crate::spool::{self, Entry};
+use crate::storage::Storage;
 use crate::testing;
 
 const DELAY: Duration = Duration::from_secs(1);
@@ -56,6 +63,8 @@ impl Exporter for Scripted {
 
 struct Bench {
     destination: Arc<Destination>,
+    /// Keeps the destination open.
+    lease: Lease,
     attempts: Attempts,
     worker: JoinHandle<()>,
 }
@@ -85,23 +94,28 @@ fn slow_bench(
         max_records,
         takes,
     };
-    let destination = Arc::new(Destination::new("scripted".into(), max_records, &OPTIONS));
-    let worker = tokio::spawn(run(exporter, Arc::clone(&destination), OPTIONS.retry(), 1));
-    Bench { destination, attempts, worker }
+    let destination = Arc::new(Destination::new("scripted".into(), max_records, &OPTIONS, None));
+    let (lease, _) = Lease::new(&destination);
+    let turn = destination.turns.next();
+    let worker = tokio::spawn(run(exporter, Arc::clone(&destination), OPTIONS.retry(), turn, 1));
+    Bench { destination, lease, attempts, worker }
 }
 
 impl Bench {
     fn offer(&self, ids: &[&str]) {
-        ids.iter().for_each(|id| self.destination.offer(&testing::record(id), 100));
+        ids.iter().for_each(|id| self.destination.offer(&testing::record(id), 100, None));
     }
 
     /// Nothing more comes: waits until everything is delivered or dropped.
     async fn close(self) -> (Vec<(Duration, Vec<String>)>, crate::DestinationStats) {
-        self.end(Mode::Close).await
+        drop(self.lease);
+        self.worker.await.unwrap();
+        (std::mem::take(&mut *self.attempts.lock().unwrap()), self.destination.stats())
     }
 
-    async fn end(self, mode: Mode) -> (Vec<(Duration, Vec<String>)>, crate::DestinationStats) {
-        self.destination.set_mode(mode);
+    /// The process ends: waits until everything has had its attempt.
+    async fn flush(self) -> (Vec<(Duration, Vec<String>)>, crate::DestinationStats) {
+        self.destination.turns.flush();
         self.worker.await.unwrap();
         (std::mem::take(&mut *self.attempts.lock().unwrap()), self.destination.stats())
     }
@@ -208,11 +222,24 @@ async fn splitting_isolates_the_record_at_fault() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_for_good_is_dropped() {
-    let bench = bench(2, |_, _| Delivery::Fatal { why: "HTTP 415".into() });
-    bench.offer(&["a", "b"]);
+async fn a_poisonous_record_costs_itself_alone() {
+    let bench = bench(100, |_, ids| {
+        if ids.contains(&"41".to_owned()) { Delivery::Fatal { why: "HTTP 400".into() } } else { Delivery::Accepted }
+    });
+    let ids: Vec<_> = (0..100).map(|n| n.to_string()).collect();
+    bench.offer(&ids.iter().map(String::as_str).collect::<Vec<_>>());
     let (attempts, stats) = bench.close().await;
-    assert_eq!((attempts.len(), stats.dropped.rejected, stats.waiting), (1, 2, 0));
+    assert_eq!((stats.delivered, stats.dropped.rejected, stats.waiting), (99, 1, 0));
+    assert!(attempts.len() < 20, "{}", attempts.len());
+    assert_eq!(stats.last_loss.as_deref(), Some("HTTP 400"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_without_names_are_counted_and_nothing_is_sent_again() {
+    let bench = bench(4, |_, _| Delivery::Short { refused: 3, why: "too old".into() });
+    bench.offer(&["a", "b", "c", "d"]);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!((attempts.len(), stats.delivered, stats.dropped.rejected, stats.waiting), (1, 1, 3, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,7 +267,7 @@ async fn a_dead_destination_keeps_the_newest() {
 async fn a_flush_sends_everything_at_once() {
     let bench = bench(2, |_, _| Delivery::Accepted);
     bench.offer(&["a", "b", "c"]);
-    let (attempts, stats) = bench.end(Mode::Flush).await;
+    let (attempts, stats) = bench.flush().await;
     assert_eq!(ids(&attempts), ["a,b", "c"]);
     assert!(attempts.iter().all(|(at, _)| at.is_zero()));
     assert_eq!((stats.delivered, stats.waiting), (3, 0));
@@ -251,7 +278,7 @@ async fn a_flush_cuts_a_pause_short_tries_once_and_leaves_the_rest_counted() {
     let bench = bench(2, |_, _| refused(Some(Duration::from_secs(100))));
     bench.offer(&["a", "b", "c", "d"]);
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let (attempts, stats) = bench.end(Mode::Flush).await;
+    let (attempts, stats) = bench.flush().await;
     assert_eq!(ids(&attempts), ["a,b", "a,b"]);
     assert_eq!(attempts[1].0.as_secs(), 5);
     assert_eq!((stats.delivered, stats.dropped.total(), stats.waiting), (0, 0, 4));
@@ -265,7 +292,7 @@ async fn an_attempt_under_way_when_a_flush_begins_gets_one_more() {
     });
     bench.offer(&["a"]);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let (attempts, stats) = bench.end(Mode::Flush).await;
+    let (attempts, stats) = bench.flush().await;
     assert_eq!((attempts.len(), stats.delivered), (2, 1));
 }
 
@@ -276,7 +303,7 @@ async fn a_part_that_is_put_off_does_not_end_a_flush() {
         _ => Delivery::Accepted,
     });
     bench.offer(&["a", "b", "c", "d"]);
-    let (attempts, stats) = bench.end(Mode::Flush).await;
+    let (attempts, stats) = bench.flush().await;
     assert_eq!(ids(&attempts), ["a,b", "c,d"]);
     assert_eq!((stats.delivered, stats.waiting), (3, 1));
 }
@@ -346,17 +373,187 @@ async fn every_loss_is_logged_by_the_end() {
     assert_eq!(told, [50, 1, 99], "overflow and the first refusal at once, the others at the end");
 }
 
-#[test]
-fn the_log_hears_of_a_failure_when_it_begins_each_minute_and_when_it_ends() {
-    let start = Instant::now();
-    let at = |seconds| start + Duration::from_secs(seconds);
-    let mut health = Health::default();
-    assert_eq!(health.recovered(at(0)), None, "nothing had failed");
-    assert_eq!(health.failed(at(1)), Some(1));
-    assert_eq!((health.failed(at(2)), health.failed(at(60))), (None, None));
-    assert_eq!(health.failed(at(61)), Some(3));
-    assert_eq!(health.recovered(at(70)), Some(69));
-    assert_eq!(health.recovered(at(71)), None);
-    assert_eq!((health.failed(at(72)), health.recovered(at(73))), (None, None), "not another pair within the minute");
-    assert_eq!(health.failed(at(130)), Some(2));
+/// Another worker of the same destination.
+fn take_over(bench: &mut Bench, script: impl Fn(usize, &[String]) -> Delivery + Send + Sync + 'static) {
+    let exporter = Scripted {
+        script: Box::new(script),
+        attempts: Arc::clone(&bench.attempts),
+        start: Instant::now(),
+        max_records: 10,
+        takes: Duration::ZERO,
+    };
+    let turn = bench.destination.turns.next();
+    let work = run(exporter, Arc::clone(&bench.destination), OPTIONS.retry(), turn, 1);
+    let before = std::mem::replace(&mut bench.worker, tokio::spawn(async {}));
+    bench.worker = tokio::spawn(async {
+        before.await.unwrap();
+        work.await;
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_worker_leaves_everything_to_its_successor_in_order() {
+    let mut bench = bench(2, |_, _| refused(Some(Duration::from_secs(50))));
+    bench.offer(&["a", "b", "c"]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    take_over(&mut bench, |_, _| Delivery::Accepted);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!(ids(&attempts), ["a,b", "a,b,c"], "the pause was the old worker's");
+    assert_eq!((stats.delivered, stats.waiting, stats.failing), (3, 0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_under_way_ends_before_the_successor_begins() {
+    let mut bench = slow_bench(2, Duration::from_secs(5), |_, _| Delivery::Accepted);
+    bench.offer(&["a", "b", "c"]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    take_over(&mut bench, |_, _| Delivery::Accepted);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!(ids(&attempts), ["a,b", "c"]);
+    assert_eq!(stats.delivered, 3);
+}
+
+/// A bench whose destination is a lane of a spool in a directory, with room for three records in memory.
+fn spooled_bench(
+    storage: &Arc<Storage>,
+    script: impl Fn(usize, &[String]) -> Delivery + Send + Sync + 'static,
+) -> Bench {
+    let options = QueueOptions { max_entries: 3, ..OPTIONS };
+    let backlog = Backlog::new(Arc::clone(storage), identity(&["scripted"]));
+    let destination = Arc::new(Destination::new("scripted".into(), 2, &options, Some(backlog)));
+    let attempts = Attempts::default();
+    let exporter = Scripted {
+        script: Box::new(script),
+        attempts: Arc::clone(&attempts),
+        start: Instant::now(),
+        max_records: 2,
+        takes: Duration::ZERO,
+    };
+    let (lease, _) = Lease::new(&destination);
+    let turn = destination.turns.next();
+    let worker = tokio::spawn(run(exporter, Arc::clone(&destination), OPTIONS.retry(), turn, 1));
+    Bench { destination, lease, attempts, worker }
+}
+
+impl Bench {
+    /// Writes records to the spool and offers them.
+    fn append(&self, storage: &Storage, ids: impl IntoIterator<Item = usize>) {
+        let lane = self.destination.lane().unwrap();
+        for id in ids {
+            let record = testing::record(&id.to_string());
+            let json = serde_json::to_vec(&*record).unwrap();
+            let positions = storage.append(&[Entry { lanes: &[lane], record: &json }]).unwrap();
+            self.destination.offer(&record, 100, Some(positions[0]));
+        }
+    }
+
+    /// What the engine does now and then.
+    fn keep_house(&self, storage: &Storage) {
+        storage.keep_house().iter().for_each(|event| assert!(self.destination.hear(event)));
+        self.destination.look();
+    }
+}
+
+fn storage(dir: &TempDir, change: impl FnOnce(&mut spool::Options)) -> Arc<Storage> {
+    let mut options = spool::Options::new(dir.path().to_owned());
+    change(&mut options);
+    Arc::new(Storage::open(options))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_has_fallen_behind_catches_up_in_order() {
+    let dir = TempDir::new().unwrap();
+    let storage = storage(&dir, |_| {});
+    let bench = spooled_bench(&storage, |attempt, _| if attempt < 3 { refused(None) } else { Delivery::Accepted });
+    bench.append(&storage, 0..20);
+    assert_eq!(bench.destination.waiting().0, 3, "the others are on disk alone");
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    bench.append(&storage, 20..40);
+    bench.keep_house(&storage);
+    let stats = bench.destination.stats();
+    assert_eq!((stats.offered, stats.waiting, stats.memory_only), (40, 40, 0));
+    assert!(stats.spooled_bytes > 40 * 500, "{}", stats.spooled_bytes);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    // It has caught up: what comes now is queued.
+    bench.append(&storage, [40]);
+    assert_eq!(bench.destination.waiting().0, 1);
+    let (attempts, stats) = bench.close().await;
+    let delivered: Vec<_> = attempts[2..].iter().flat_map(|(_, ids)| ids.clone()).collect();
+    assert_eq!(delivered, (0..41).map(|id| id.to_string()).collect::<Vec<_>>());
+    assert_eq!((stats.delivered, stats.dropped.total(), stats.waiting, stats.spooled_bytes), (41, 0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_goes_on_with_what_is_in_memory_and_then_with_what_is_on_disk() {
+    let dir = TempDir::new().unwrap();
+    let storage = storage(&dir, |_| {});
+    let mut bench = spooled_bench(&storage, |_, _| refused(Some(Duration::from_secs(50))));
+    bench.append(&storage, 0..10);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    take_over(&mut bench, |_, _| Delivery::Accepted);
+    let (attempts, stats) = bench.close().await;
+    let delivered: Vec<_> = attempts[1..].iter().flat_map(|(_, ids)| ids.clone()).collect();
+    assert_eq!(delivered, (0..10).map(|id| id.to_string()).collect::<Vec<_>>());
+    assert_eq!((stats.delivered, stats.waiting), (10, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_numbers_add_up_when_the_spool_is_full() {
+    let dir = TempDir::new().unwrap();
+    let storage = storage(&dir, |options| (options.max_bytes, options.segment_bytes) = (64 << 10, 8 << 10));
+    let bench = spooled_bench(&storage, |attempt, _| if attempt < 3 { refused(None) } else { Delivery::Accepted });
+    for id in 0..200 {
+        bench.append(&storage, [id]);
+        tokio::task::yield_now().await;
+    }
+    bench.keep_house(&storage);
+    let stats = bench.destination.stats();
+    assert!(stats.dropped.overflow > 20 && stats.waiting > 20, "{stats:?}");
+    assert_eq!(stats.offered, stats.dropped.overflow + stats.waiting);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!((stats.offered, stats.delivered + stats.dropped.overflow, stats.waiting), (200, 200, 0));
+    assert_eq!(attempts.last().unwrap().1.last().unwrap(), "199");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_memory_that_is_full_drops_what_is_nowhere_else() {
+    let dir = TempDir::new().unwrap();
+    let storage = storage(&dir, |_| {});
+    let bench = spooled_bench(&storage, |attempt, _| if attempt < 3 { refused(None) } else { Delivery::Accepted });
+    bench.offer(&["a", "b", "c", "d", "e"]);
+    let stats = bench.destination.stats();
+    assert_eq!((stats.dropped.overflow, stats.memory_only, stats.waiting), (2, 3, 3));
+    bench.append(&storage, 0..4);
+    let (_, stats) = bench.close().await;
+    assert_eq!((stats.delivered, stats.memory_only, stats.waiting), (7, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_is_kept_as_a_dead_letter_alone() {
+    let dir = TempDir::new().unwrap();
+    let storage = storage(&dir, |_| {});
+    let bench = spooled_bench(&storage, |_, ids| {
+        if ids.contains(&"7".to_owned()) { Delivery::Fatal { why: "HTTP 400".into() } } else { Delivery::Accepted }
+    });
+    // One that is in memory alone, and at the end one that is no record of this version.
+    bench.offer(&["unencodable"]);
+    bench.append(&storage, 0..20);
+    let lane = bench.destination.lane().unwrap();
+    let position = storage.append(&[Entry { lanes: &[lane], record: br#"{"id": "from the future"}"# }]).unwrap()[0];
+    bench.destination.offer(&testing::record("never queued: the destination is behind"), 100, Some(position));
+    let (_, stats) = bench.close().await;
+    let dropped = stats.dropped;
+    assert_eq!((stats.delivered, dropped.rejected, dropped.unencodable, dropped.damaged), (19, 1, 1, 1));
+    assert_eq!((stats.dead_lettered, stats.waiting), (3, 0));
+    let mut letters = Vec::new();
+    let unreadable = DeadLetters::new(dir.path(), u64::MAX, false).visit(|letter| {
+        let record: serde_json::Value = serde_json::from_str(letter.record.get()).unwrap();
+        assert_eq!((letter.lane, letter.label.as_str()), (identity(&["scripted"]), "scripted"));
+        letters.push((record["id"].as_str().unwrap().to_owned(), letter.why.clone()));
+    });
+    assert_eq!(unreadable.unwrap(), 0);
+    letters.sort();
+    let ids: Vec<_> = letters.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["7", "from the future", "unencodable"]);
+    assert_eq!(letters[0].1, "HTTP 400");
 }

@@ -63,5 +63,5 @@ impl Exporter for LocalStore {
 }
 
 fn closed() -> Delivery {
-    Delivery::Fatal { why: "the local store is closed".into() }
+    Delivery::Retry { after: None, why: "the local store is closed".into() }
 }

@@ -378,9 +378,9 @@ enum Trouble {
 impl Trouble {
     fn delivery(&self, path: &Path) -> Delivery {
         let file = path.display();
-        let (why, lasting) = match self {
-            Self::Open(error @ OpenError::Newer { .. }) => (error.to_string(), true),
-            Self::Open(error) => (error.to_string(), false),
+        let why = match self {
+            // Also a file of a newer version: that is nothing about the calls.
+            Self::Open(error) => error.to_string(),
             Self::Sqlite(error) => {
                 let hint = match error.sqlite_error_code() {
                     Some(ErrorCode::DiskFull) => "no space left on the disk",
@@ -393,10 +393,10 @@ impl Trouble {
                     // Whatever else SQLite reports is a fault that another try would repeat.
                     _ => return Delivery::Fatal { why: format!("{file}: {error}") },
                 };
-                (format!("{file}: {hint} ({error})"), false)
+                format!("{file}: {hint} ({error})")
             }
         };
-        if lasting { Delivery::Fatal { why } } else { Delivery::Retry { after: Some(TROUBLE_AGAIN), why } }
+        Delivery::Retry { after: Some(TROUBLE_AGAIN), why }
     }
 }
 

@@ -4,6 +4,7 @@ pub mod config;
 pub mod demo;
 mod inspect;
 mod options;
+mod spool;
 mod start;
 pub mod traces;
 
@@ -32,6 +33,7 @@ enum Command {
     Start(Box<options::Start>),
     Traces(Box<traces::Traces>),
     Inspect(Box<inspect::Inspect>),
+    Spool(spool::Spool),
     Demo(demo::Demo),
     /// Works with declarative configuration files
     Config(config::Args),
@@ -46,6 +48,9 @@ pub fn main() -> ExitCode {
             traces.run(&mut BufWriter::new(stdout()), Terminal::stdout()).map(|()| ExitCode::SUCCESS)
         }
         Command::Inspect(inspect) => inspect.run(&mut stdout(), &mut stderr(), Terminal::stdout(), Terminal::stderr()),
+        Command::Spool(spool) => {
+            spool.run(&mut BufWriter::new(stdout()), Terminal::stdout()).map(|()| ExitCode::SUCCESS)
+        }
         Command::Demo(demo) => demo.run(&mut stdout(), Terminal::stdout()).map(|()| ExitCode::SUCCESS),
         Command::Config(args) => config::run(&args, &mut stdout()),
     };

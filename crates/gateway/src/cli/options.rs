@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ai_tracing_export::metrics;
+use ai_tracing_export::{metrics, spool};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -54,6 +54,17 @@ pub struct Start {
     /// Size in bytes that the local store may reach; above it the oldest calls are deleted
     #[arg(long, env = "AI_TRACING_RETENTION_SIZE", value_name = "BYTES", default_value_t = 1 << 30)]
     pub retention_size: u64,
+    /// Size in bytes that the spool may reach, where traces wait on disk for their destinations; above it the oldest
+    /// are dropped and counted; 0: no spool, they wait in memory
+    #[arg(long, env = "AI_TRACING_SPOOL_MAX_SIZE", value_name = "BYTES", default_value_t = 2 << 30)]
+    pub spool_max_size: u64,
+    /// Hours that traces wait in the spool at most
+    #[arg(long, env = "AI_TRACING_SPOOL_MAX_AGE", value_name = "HOURS", default_value_t = 24)]
+    pub spool_max_age: u32,
+    /// When the spool is made to survive a power cut: `interval` is every 100 ms. A process that is killed loses
+    /// nothing under any of them
+    #[arg(long, env = "AI_TRACING_SPOOL_FSYNC", value_name = "POLICY", default_value = "interval")]
+    pub spool_fsync: Fsync,
     /// Proxy threads; default: one for each processor
     #[arg(long, env = "AI_TRACING_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
@@ -96,6 +107,17 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// When the spool is made to survive a power cut.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// When the operating system sees fit.
+    Never,
+    /// Every 100 ms.
+    Interval,
+    /// Before a trace goes anywhere.
+    Always,
+}
+
 impl Start {
     /// Refuses what contradicts itself.
     pub fn check(&self) -> Result<()> {
@@ -109,6 +131,21 @@ impl Start {
     pub fn retention(&self) -> Retention {
         let day = Duration::from_secs(24 * 60 * 60);
         Retention { max_age: day * self.retention_days, max_bytes: self.retention_size }
+    }
+
+    /// Where traces wait for their destinations; `None`: in memory.
+    pub fn spool(&self) -> Option<spool::Options> {
+        let hour = Duration::from_secs(60 * 60);
+        (self.spool_max_size > 0).then(|| spool::Options {
+            max_bytes: self.spool_max_size,
+            max_age: hour * self.spool_max_age,
+            fsync: match self.spool_fsync {
+                Fsync::Never => spool::Fsync::Never,
+                Fsync::Interval => spool::Fsync::default(),
+                Fsync::Always => spool::Fsync::Always,
+            },
+            ..spool::Options::new(self.data_dir.join("spool"))
+        })
     }
 
     /// How the metrics of AI requests are shown.

@@ -112,9 +112,8 @@ impl Gateway {
             .with_context(|| format!("cannot create {}", options.data_dir.display()))?;
         let store = Store::open(&options.data_dir, options.retention())
             .with_context(|| format!("cannot open the local store in {}", options.data_dir.display()))?;
-        let engine =
-            Engine::start(Options { metrics: options.metrics(), ..Options::default() }, vec![Box::new(CallLog)])
-                .context("cannot start the engine")?;
+        let engine_options = Options { metrics: options.metrics(), spool: options.spool(), ..Options::default() };
+        let engine = Engine::start(engine_options, vec![Box::new(CallLog)]).context("cannot start the engine")?;
         engine.always(store.exporter(), QueueOptions::default());
         let changes = store.changes();
         let (engine, store) = (lend(engine), lend(store));
@@ -243,7 +242,7 @@ impl Gateway {
         let flushing = tokio::task::spawn_blocking(move || {
             if let Some(engine) = engine {
                 let report = engine.shutdown(if hurried { FLUSH_HURRIED } else { FLUSH });
-                tracing::info!(delivered = report.delivered, left = report.left, "stopped");
+                tracing::info!(delivered = report.delivered, kept = report.kept, left = report.left, "stopped");
             }
             if let Some(Err(error)) = store.map(Store::close) {
                 tracing::warn!(%error, "the local store did not close");

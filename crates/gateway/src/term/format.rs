@@ -39,6 +39,19 @@ pub fn dollars(cost: f64) -> String {
     }
 }
 
+/// A number of bytes: `812 B`, `4.0 KiB`, `1.3 GiB`.
+pub fn bytes(count: u64) -> String {
+    let mut value = count as f64;
+    for unit in ["B", "KiB", "MiB"] {
+        // Where rounding would show 1024.
+        if value < 1023.95 {
+            return if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} GiB")
+}
+
 /// A time of day in UTC; where the day is not today, its date and the minute.
 pub fn time(at: At, now: At) -> String {
     let (text, today) = (at.to_rfc3339(), now.to_rfc3339());
@@ -73,6 +86,12 @@ mod tests {
     fn costs_show_their_first_digits() {
         let shown = [0.0, 0.000_000_1, 0.000_033_6, 0.0123, 1.5, 1234.567];
         assert_eq!(shown.map(dollars).join(" "), "$0 <$0.000001 $0.000034 $0.0123 $1.5000 $1234.57");
+    }
+
+    #[test]
+    fn bytes_have_the_unit_that_suits_them() {
+        let shown = [0, 1023, 1024, 4096, 1_048_575, 1_048_576, 5 << 30, 3 << 40];
+        assert_eq!(shown.map(bytes).join(" "), "0 B 1023 B 1.0 KiB 4.0 KiB 1.0 MiB 1.0 MiB 5.0 GiB 3072.0 GiB");
     }
 
     #[test]

@@ -142,7 +142,7 @@ pub fn keep_other(body: &Json<'_>, known: &[&str], params: &mut Params) {
     for (key, value) in body.members() {
         let cut = matches!(value, Json::Null | Json::CutString(_));
         if !known.contains(&key.as_ref()) && !cut && params.other.len() < MAX_OTHER {
-            params.other.insert(key.to_string(), items::lean(value));
+            params.other.insert(key.to_string(), lean(value));
         }
     }
 }
@@ -254,7 +254,7 @@ pub fn part(value: &Json<'_>) -> Part {
         (_, None) if value.get("text").filled().is_some() => text(value.get("text").str().unwrap_or_default()),
         (_, None) if value.get("image").filled().is_some() => Part::Media(picture(value.get("image"))),
         (_, Some("image_base64")) => Part::Media(picture(value.get("image_base64"))),
-        _ => Part::Other { value: items::lean(value) },
+        _ => Part::Other { value: lean(value) },
     }
 }
 
@@ -496,7 +496,7 @@ pub fn keep_extra(facts: &mut ResponseFacts, key: &str, value: &Json<'_>) {
         Json::Object(members) => !members.is_empty(),
     };
     if says {
-        facts.keep_extra(key, items::lean(value));
+        facts.keep_extra(key, lean(value));
     }
 }
 

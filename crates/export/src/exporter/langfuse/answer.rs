@@ -86,7 +86,8 @@ fn other(answer: &Answer, now: OffsetDateTime) -> Verdict {
     match status.as_u16() {
         200..=299 => retry(after, format!("HTTP {} with a web page: check langfuse_endpoint", status.as_u16())),
         300..=399 => retry(after, format!("{}: check langfuse_endpoint", redirect(answer))),
-        400 | 422 | 413 => Verdict::Delivery(Delivery::Split { why: said }),
+        413 => Verdict::Delivery(Delivery::Split { why: said }),
+        400 | 422 => Verdict::Delivery(Delivery::Fatal { why: said }),
         401 | 403 => {
             let code = status.as_u16();
             retry(after, format!("HTTP {code}: check langfuse_public_key, langfuse_secret_key and langfuse_endpoint"))
@@ -94,7 +95,8 @@ fn other(answer: &Answer, now: OffsetDateTime) -> Verdict {
         404 | 405 | 410 => Verdict::OtherApi { why: format!("HTTP {}: no such API", status.as_u16()) },
         408 | 425 | 429 => retry(after, said),
         500.. => retry(after, said),
-        _ => Verdict::Delivery(Delivery::Fatal { why: said }),
+        // 402, 406, 415 and so on are not about the records.
+        _ => retry(after, format!("{said}: check langfuse_endpoint")),
     }
 }
 
@@ -102,9 +104,9 @@ fn retry(after: Option<Duration>, why: String) -> Verdict {
     Verdict::Delivery(Delivery::Retry { after, why })
 }
 
-/// Whether a status says "not now" instead of "never".
+/// Whether the status of an event says "not now" instead of "never": keys can be mended while it waits.
 fn is_passing(status: u16) -> bool {
-    status >= 500 || matches!(status, 408 | 425 | 429) || StatusCode::from_u16(status).is_err()
+    status >= 500 || matches!(status, 401 | 403 | 408 | 425 | 429) || StatusCode::from_u16(status).is_err()
 }
 
 /// The batch API's answer.

@@ -7,9 +7,11 @@ use ai_tracing_config::vault;
 
 use super::endpoint;
 use crate::exporter::config::{Batching, timeout};
+use crate::exporter::identity::identity;
+use crate::spool::LaneKey;
 use crate::tracer::TracerError;
 
-/// One destination; configurations that agree in all of this share it. Has no `Debug`, since it holds the secret key.
+/// What a destination is made of. Has no `Debug`, since it holds the secret key.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Config {
     /// Base URL without a trailing slash.
@@ -45,5 +47,14 @@ impl Config {
             timeout: timeout("langfuse_timeout", config.langfuse_timeout)?,
             batching: Batching::read(&config.queue)?,
         })
+    }
+
+    /// The same project, with the same form of its traces; a corrected secret delivers what waits.
+    pub fn identity(&self) -> LaneKey {
+        let observations = match self.observations {
+            LangfuseObservations::Full => "full",
+            LangfuseObservations::Compact => "compact",
+        };
+        identity(&["langfuse", &self.base, &self.public_key, observations])
     }
 }

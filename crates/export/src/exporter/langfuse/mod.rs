@@ -40,8 +40,9 @@ pub(crate) use config::Config;
 use self::answer::Verdict;
 use self::shape::Trace;
 use super::answer::without;
+use super::ask::{ask, oversize};
 use super::{BatchLimits, Delivery, EncodeError, Exporter};
-use crate::http::{Answer, Client, gzip};
+use crate::http::{Answer, Client, Version, gzip};
 use crate::pause;
 use crate::tracer::TracerError;
 
@@ -232,15 +233,11 @@ impl Exporter for Langfuse {
 
     async fn send(&self, payload: &Payload) -> Delivery {
         if let Some(bytes) = payload.oversize {
-            return Delivery::Split { why: format!("{bytes} bytes are more than one request takes") };
+            return oversize(bytes);
         }
-        let request = match self.request(payload) {
-            Ok(request) => request,
-            Err(error) => return Delivery::Fatal { why: format!("no request could be made: {error}") },
-        };
-        match self.client.send(request, self.config.timeout).await {
+        match ask(&self.client, Version::Http1, self.request(payload), self.config.timeout).await {
             Ok(answer) => self.judge(payload, &self.without_secrets(answer)),
-            Err(error) => Delivery::Retry { after: None, why: error.to_string() },
+            Err(delivery) => delivery,
         }
     }
 }

@@ -1,124 +1,59 @@
 //! What an OTLP destination is made of, taken from the plugin's configuration.
 
-use std::time::Duration;
-
 use ai_tracing_config::ai_tracing::{AiTracing, OtlpSemconv};
-use ai_tracing_config::vault;
-use http::{HeaderName, HeaderValue};
 
 use super::environment::{self, Lookup};
-use crate::exporter::config::{Batching, timeout};
-use crate::exporter::endpoint;
+use super::signal::Signal;
+use super::target::Target;
+use crate::exporter::config::Batching;
+use crate::exporter::identity::identity;
+use crate::spool::LaneKey;
 use crate::tracer::TracerError;
 
-/// Path of traces below an endpoint.
-const TRACES: &str = "/v1/traces";
-/// OpenTelemetry's own default.
-const DEFAULT_TIMEOUT_MS: f64 = 10_000.0;
-/// Headers that say how the request itself is made.
-const OWN: [&str; 6] =
-    ["connection", "content-encoding", "content-length", "content-type", "host", "transfer-encoding"];
-
-/// One destination; configurations that agree in all of this share it. Has no `Debug`, since headers hold secrets.
+/// What a destination of spans is made of. Has no `Debug`, since headers hold secrets.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Config {
-    /// Where requests go.
-    pub url: String,
-    /// Names in lower case, in alphabetical order.
-    pub headers: Vec<(String, String)>,
+    pub target: Target,
     pub semconv: OtlpSemconv,
     /// Attributes of the resource.
     pub resource: Vec<(String, String)>,
-    /// For one request.
-    pub timeout: Duration,
     pub batching: Batching,
 }
 
 impl Config {
-    /// Reads the `otlp_*` and `queue` parameters; `None` when there is no endpoint. References are resolved by `lookup`.
-    ///
-    /// An endpoint that refers to one of OpenTelemetry's own variables brings the headers and the timeout of their
-    /// siblings with it, where those parameters are not given.
+    /// Reads the `otlp_*` and `queue` parameters; `None` when no spans are to be sent. References are resolved by
+    /// `lookup`.
     pub fn read(config: &AiTracing, lookup: Lookup<'_>) -> Result<Option<Self>, TracerError> {
-        let Some(given) = config.otlp_endpoint.as_deref().map(str::trim) else { return Ok(None) };
-        let variable = vault::variable(given);
-        let siblings = matches!(variable.as_deref(), Some(environment::ENDPOINT | environment::TRACES_ENDPOINT));
-        let whole = variable.as_deref() == Some(environment::TRACES_ENDPOINT);
-        let url = vault::resolve(given, lookup)
-            .map_err(|error| error.to_string())
-            .and_then(|endpoint| url(endpoint.trim(), whole))
-            .map_err(|message| TracerError::new("otlp_endpoint", message))?;
+        if !config.otlp_traces {
+            return Ok(None);
+        }
+        let Some(target) = Target::read(Signal::Traces, config, lookup)? else { return Ok(None) };
         Ok(Some(Self {
-            url,
-            headers: headers(config, siblings, lookup)?,
+            target,
             semconv: config.otlp_semconv,
             resource: environment::resource(lookup),
-            timeout: request_timeout(config, siblings, lookup)?,
             batching: Batching::read(&config.queue)?,
         }))
     }
-}
 
-/// `whole`: nothing is appended.
-fn url(endpoint: &str, whole: bool) -> Result<String, String> {
-    let suffixes: &[&str] = if whole { &[] } else { &[TRACES] };
-    let base = endpoint::base(endpoint, suffixes, "https://collector.example.com:4318", "otlp_headers")?;
-    Ok(if whole { base } else { base + TRACES })
-}
-
-fn headers(config: &AiTracing, siblings: bool, lookup: Lookup<'_>) -> Result<Vec<(String, String)>, TracerError> {
-    let mut headers = Vec::new();
-    let mut add = |path: String, name: &str, value: String| {
-        let name = name.to_lowercase();
-        let wrong = |message: &str| Err(TracerError::new(path.clone(), message));
-        if OWN.contains(&name.as_str()) {
-            return wrong("is set by the exporter itself");
-        }
-        if HeaderName::try_from(&name).is_err() || HeaderValue::try_from(&value).is_err() {
-            return wrong("cannot be sent in a header");
-        }
-        if headers.iter().any(|(known, _)| *known == name) {
-            return wrong("is given twice");
-        }
-        headers.push((name, value));
-        Ok(())
-    };
-    match &config.otlp_headers {
-        Some(given) => {
-            for (name, value) in given {
-                let path = format!("otlp_headers.{name}");
-                let value = vault::resolve(value.trim(), lookup)
-                    .map_err(|error| TracerError::new(path.clone(), error.to_string()))?;
-                add(path, name, value.trim().to_owned())?;
-            }
-        }
-        None if siblings => {
-            if let Some((variable, text)) = environment::first(&environment::HEADERS, lookup) {
-                for (name, value) in environment::pairs(&text) {
-                    add(format!("otlp_headers ({variable})"), &name, value)?;
-                }
-            }
-        }
-        None => {}
-    }
-    headers.sort();
-    Ok(headers)
-}
-
-fn request_timeout(config: &AiTracing, siblings: bool, lookup: Lookup<'_>) -> Result<Duration, TracerError> {
-    if let Some(milliseconds) = config.otlp_timeout {
-        return timeout("otlp_timeout", milliseconds);
-    }
-    match environment::first(&environment::TIMEOUT, lookup).filter(|_| siblings) {
-        Some((variable, text)) => {
-            timeout(&format!("otlp_timeout ({variable})"), text.trim().parse().unwrap_or_default())
-        }
-        None => timeout("otlp_timeout", DEFAULT_TIMEOUT_MS),
+    /// The same receiver and tenant, with the same form of its spans. Headers tell tenants apart, and which of them do
+    /// is the receiver's secret: all count.
+    pub fn identity(&self) -> LaneKey {
+        let semconv = match self.semconv {
+            OtlpSemconv::Openllmetry => "openllmetry",
+            OtlpSemconv::Genai => "genai",
+            OtlpSemconv::Both => "both",
+        };
+        let headers = self.target.headers.iter().flat_map(|(name, value)| [name.as_str(), value]);
+        identity(&["otlp", &self.target.url, semconv].into_iter().chain(headers).collect::<Vec<_>>())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use ai_tracing_config::ai_tracing::OtlpProtocol;
     use serde_json::{Value, json};
 
     use super::*;
@@ -139,8 +74,8 @@ mod tests {
         Some(value.to_owned())
     }
 
-    fn read(values: Value) -> Config {
-        Config::read(&config(values), &environment).unwrap().unwrap()
+    fn read(values: Value) -> Target {
+        Config::read(&config(values), &environment).unwrap().unwrap().target
     }
 
     fn error(values: Value) -> String {
@@ -165,6 +100,27 @@ mod tests {
             assert!(config.headers.is_empty(), "the environment's headers are not for this endpoint");
             assert_eq!(config.timeout, Duration::from_secs(10));
         }
+    }
+
+    #[test]
+    fn grpc_knows_servers_and_no_paths() {
+        for (endpoint, expected) in [
+            ("http://localhost:4317", "http://localhost:4317"),
+            ("https://collector.example.com/", "https://collector.example.com"),
+            ("http://localhost:4317/v1/traces", "http://localhost:4317"),
+        ] {
+            let target = read(json!({"otlp_endpoint": endpoint, "otlp_protocol": "grpc"}));
+            assert_eq!((target.url.as_str(), target.protocol), (expected, OtlpProtocol::Grpc));
+        }
+        let error = error(json!({"otlp_endpoint": "http://localhost:4317/api", "otlp_protocol": "grpc"}));
+        assert_eq!(error, "otlp_endpoint: must have no path: gRPC takes none");
+    }
+
+    #[test]
+    fn spans_are_a_switch_and_never_follow_the_variable_of_metrics() {
+        let none = |values| Config::read(&config(values), &environment).unwrap().is_none();
+        assert!(none(json!({"otlp_endpoint": "http://localhost:4318", "otlp_traces": false})));
+        assert!(none(json!({"otlp_endpoint": "{vault://env/OTEL_EXPORTER_OTLP_METRICS_ENDPOINT}"})));
     }
 
     #[test]
@@ -202,6 +158,10 @@ mod tests {
             (
                 json!({"otlp_endpoint": at, "otlp_headers": {"Content-Type": "text/plain"}}),
                 "otlp_headers.Content-Type: is set by the exporter itself",
+            ),
+            (
+                json!({"otlp_endpoint": at, "otlp_headers": {"grpc-timeout": "1S"}}),
+                "otlp_headers.grpc-timeout: is set by the exporter itself",
             ),
         ] {
             assert_eq!(error(values), expected);

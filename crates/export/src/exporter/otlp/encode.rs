@@ -14,9 +14,6 @@ use crate::exporter::proto::{
 };
 use crate::pause;
 
-/// Largest request in bytes before compression: Dynatrace's limit, which is below that of others.
-pub(super) const MAX_REQUEST: usize = 8_000_000;
-
 /// Attribute of the resource that is the record's own.
 pub(super) const ENVIRONMENT: &str = "deployment.environment.name";
 
@@ -26,13 +23,18 @@ pub(super) enum Encoded {
     Oversize(usize),
 }
 
-/// Encodes a batch. A single record always fits: its values are cut until it does.
-pub(super) fn encode(records: &[Arc<CallRecord>], semconv: OtlpSemconv, resource: &[(String, String)]) -> Encoded {
+/// Encodes a batch for requests of at most `max` bytes. A single record always fits: its values are cut until it does.
+pub(super) fn encode(
+    records: &[Arc<CallRecord>],
+    semconv: OtlpSemconv,
+    resource: &[(String, String)],
+    max: usize,
+) -> Encoded {
     let mut size = 0;
     for bounds in BOUNDS {
         let request = request(records, semconv, resource, bounds);
         size = request.encoded_len();
-        if size <= MAX_REQUEST {
+        if size <= max {
             return Encoded::Fits(request.encode_to_vec());
         }
         if records.len() > 1 {
@@ -59,15 +61,22 @@ pub(super) fn request(
         }
         pause();
     }
-    let scope = InstrumentationScope { name: "ai-tracing".into(), version: env!("CARGO_PKG_VERSION").into() };
-    let resource_spans = groups.into_iter().map(|(environment, spans)| {
-        let own = resource.iter().filter(|(name, _)| environment.is_none() || name != ENVIRONMENT);
-        let mut attributes: Vec<_> = own.map(|(name, value)| attribute(name.clone(), value.clone())).collect();
-        attributes.extend(environment.map(|environment| attribute(ENVIRONMENT, cleaned(environment))));
-        ResourceSpans {
-            resource: Some(Resource { attributes }),
-            scope_spans: vec![ScopeSpans { scope: Some(scope.clone()), spans }],
-        }
+    let resource_spans = groups.into_iter().map(|(environment, spans)| ResourceSpans {
+        resource: Some(self::resource(resource, environment)),
+        scope_spans: vec![ScopeSpans { scope: Some(scope()), spans }],
     });
     ExportTraceServiceRequest { resource_spans: resource_spans.collect() }
+}
+
+/// Who we are, in an environment.
+pub(super) fn resource(ours: &[(String, String)], environment: Option<&str>) -> Resource {
+    let own = ours.iter().filter(|(name, _)| environment.is_none() || name != ENVIRONMENT);
+    let mut attributes: Vec<_> = own.map(|(name, value)| attribute(name.clone(), value.clone())).collect();
+    attributes.extend(environment.map(|environment| attribute(ENVIRONMENT, cleaned(environment))));
+    Resource { attributes }
+}
+
+/// What of us makes spans and metrics.
+pub(super) fn scope() -> InstrumentationScope {
+    InstrumentationScope { name: "ai-tracing".into(), version: env!("CARGO_PKG_VERSION").into() }
 }

@@ -7,14 +7,42 @@
 
 use percent_encoding::percent_decode_str;
 
-/// An endpoint to which `/v1/traces` is appended.
+use super::signal::Signal;
+
+/// An endpoint to which a signal's path is appended.
 pub(super) const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// An endpoint that is used as it is.
 pub(super) const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-/// Headers, the more special variable first.
-pub(super) const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
-/// Milliseconds, the more special variable first.
-pub(super) const TIMEOUT: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
+/// The same for metrics.
+pub(super) const METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+/// `delta`, `cumulative`, or `lowmemory`, which is `delta` for all that is measured here.
+pub(super) const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+/// Milliseconds between two sendings of metrics.
+pub(super) const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
+
+/// What may be said of a signal, the more special variable first.
+pub(super) struct Variables {
+    pub headers: [&'static str; 2],
+    /// Milliseconds.
+    pub timeout: [&'static str; 2],
+    pub protocol: [&'static str; 2],
+}
+
+/// The variables of a signal.
+pub(super) fn variables(signal: Signal) -> Variables {
+    match signal {
+        Signal::Traces => Variables {
+            headers: ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"],
+            timeout: ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"],
+            protocol: ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"],
+        },
+        Signal::Metrics => Variables {
+            headers: ["OTEL_EXPORTER_OTLP_METRICS_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"],
+            timeout: ["OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"],
+            protocol: ["OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"],
+        },
+    }
+}
 
 /// Pairs that are read of one variable.
 const MAX_PAIRS: usize = 128;
@@ -54,7 +82,8 @@ pub(super) fn pairs(text: &str) -> Vec<(String, String)> {
     text.split(',').filter_map(pair).take(MAX_PAIRS).collect()
 }
 
-fn set(name: &str, lookup: Lookup<'_>) -> Option<String> {
+/// A variable's value, unless it is blank.
+pub(super) fn set(name: &str, lookup: Lookup<'_>) -> Option<String> {
     lookup(name).filter(|value| !value.trim().is_empty())
 }
 

@@ -102,7 +102,7 @@ async fn closing_stores_what_was_sent_and_refuses_what_comes_later() {
     let rows = exporter.encode(&[Arc::new(nth(1))]).unwrap();
     assert_eq!(exporter.send(&rows).await, Delivery::Accepted);
     store.close().unwrap();
-    assert!(matches!(exporter.send(&rows).await, Delivery::Fatal { .. }));
+    assert!(matches!(exporter.send(&rows).await, Delivery::Retry { .. }));
     assert_eq!(times(dir.path()), [1]);
 }
 

@@ -31,6 +31,7 @@ fn means(verdict: &Verdict) -> Means {
         Verdict::OtherApi { .. } => Means::OtherApi,
         Verdict::Delivery(Delivery::Accepted) => Means::Accepted,
         Verdict::Delivery(Delivery::Retry { after, .. }) => Means::Retry(after.map(|after| after.as_secs())),
+        Verdict::Delivery(Delivery::Short { .. }) => panic!("Langfuse tells by name: {verdict:?}"),
         Verdict::Delivery(Delivery::Split { .. }) => Means::Split,
         Verdict::Delivery(Delivery::Fatal { .. }) => Means::Fatal,
         Verdict::Delivery(Delivery::Partial { rejected, retry }) => {
@@ -50,7 +51,7 @@ fn why(verdict: &Verdict) -> &str {
 fn answer(status: u16, headers: &[(&'static str, &'static str)], body: impl Into<Bytes>) -> Answer {
     let headers: HeaderMap =
         headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect();
-    Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: body.into() }
+    Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: body.into(), trailers: HeaderMap::new() }
 }
 
 fn events() -> HashMap<String, usize> {
@@ -66,17 +67,17 @@ fn statuses() {
     let table = [
         (300, Means::Retry(None), "HTTP 300 to elsewhere: check langfuse_endpoint"),
         (307, Means::Retry(None), "HTTP 307 to elsewhere: check langfuse_endpoint"),
-        (400, Means::Split, "HTTP 400: bad thing"),
+        (400, Means::Fatal, "HTTP 400: bad thing"),
         (401, Means::Retry(None), "HTTP 401: check langfuse_public_key, langfuse_secret_key and langfuse_endpoint"),
         (403, Means::Retry(None), "HTTP 403: check langfuse_public_key, langfuse_secret_key and langfuse_endpoint"),
-        (402, Means::Fatal, "HTTP 402: bad thing"),
+        (402, Means::Retry(None), "HTTP 402: bad thing: check langfuse_endpoint"),
         (404, Means::OtherApi, "HTTP 404: no such API"),
         (405, Means::OtherApi, "HTTP 405: no such API"),
         (408, Means::Retry(None), "HTTP 408: bad thing"),
         (410, Means::OtherApi, "HTTP 410: no such API"),
         (413, Means::Split, "HTTP 413: bad thing"),
-        (415, Means::Fatal, "HTTP 415: bad thing"),
-        (422, Means::Split, "HTTP 422: bad thing"),
+        (415, Means::Retry(None), "HTTP 415: bad thing: check langfuse_endpoint"),
+        (422, Means::Fatal, "HTTP 422: bad thing"),
         (425, Means::Retry(None), "HTTP 425: bad thing"),
         (429, Means::Retry(None), "HTTP 429: bad thing"),
         (500, Means::Retry(None), "HTTP 500: bad thing"),
@@ -136,7 +137,7 @@ fn retry_after_in_seconds_and_as_a_date() {
 fn the_batch_apis_report_is_read_by_record() {
     let ok = |ids: &[&str]| ids.iter().map(|id| json!({"id": id, "status": 201})).collect::<Vec<_>>();
     let bad = |id: &str, status: u16| json!({"id": id, "status": status, "message": "m", "error": "e"});
-    let table: [(Vec<Value>, Vec<Value>, Means); 9] = [
+    let table: [(Vec<Value>, Vec<Value>, Means); 10] = [
         (ok(&["a1", "a2", "b1", "b2", "c1", "c2"]), vec![], Means::Accepted),
         (
             ok(&["a1", "a2", "b1", "c1", "c2"]),
@@ -156,8 +157,14 @@ fn the_batch_apis_report_is_read_by_record() {
         // Refused for good weighs more than put off.
         (
             ok(&["a1", "a2", "c1", "c2"]),
-            vec![bad("b1", 500), bad("b2", 401)],
+            vec![bad("b1", 500), bad("b2", 400)],
             Means::Partial { rejected: vec![1], retry: vec![] },
+        ),
+        // A wrong key is no verdict on the record.
+        (
+            ok(&["a1", "a2", "b1", "c1", "c2"]),
+            vec![bad("b2", 403)],
+            Means::Partial { rejected: vec![], retry: vec![1] },
         ),
         (
             ok(&["a1"]),

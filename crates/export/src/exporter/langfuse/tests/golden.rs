@@ -4,18 +4,7 @@ use ai_tracing_config::ai_tracing::LangfuseObservations::{self, Compact, Full};
 use serde_json::{Value, json};
 
 use super::super::{Api, encode, payloads};
-use crate::testing::{calls, readable};
-
-const NAMES: [&str; 8] = [
-    "chat",
-    "stream_with_tool_calls",
-    "embeddings",
-    "error",
-    "client_gone_estimated",
-    "upstream_error",
-    "choices_and_nul",
-    "minimal",
-];
+use crate::testing::{calls, named_calls, readable};
 
 #[test]
 fn otlp_full() {
@@ -48,9 +37,7 @@ fn the_payload_on_the_wire_is_the_gzipped_encoding() {
 }
 
 fn each(observations: LangfuseObservations, check: impl Fn(&str, Value, Value)) {
-    let records = calls();
-    assert_eq!(records.len(), NAMES.len());
-    for (name, record) in NAMES.iter().zip(records) {
+    for (name, record) in named_calls() {
         let (otlp, batch) = payloads(&[record], observations).unwrap();
         check(name, readable(&otlp), serde_json::from_slice(&batch).unwrap());
     }

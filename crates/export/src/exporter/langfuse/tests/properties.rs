@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::super::payloads;
+use crate::testing::any::{json_map, json_value, text};
 use crate::testing::{self, readable};
 
 proptest! {
@@ -47,32 +48,6 @@ fn has_nul(value: &Value) -> bool {
 fn has_null(batch: &Value) -> bool {
     let bodies = batch["batch"].as_array().unwrap().iter().map(|event| &event["body"]);
     bodies.flat_map(|body| body.as_object().unwrap().values()).any(Value::is_null)
-}
-
-/// Text in which NUL is not rare.
-fn text() -> impl Strategy<Value = String> {
-    prop::collection::vec(prop_oneof![Just('\0'), Just('"'), Just('\\'), any::<char>()], 0..12)
-        .prop_map(|chars| chars.into_iter().collect())
-}
-
-fn json_value() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        any::<u64>().prop_map(Value::from),
-        text().prop_map(Value::from)
-    ];
-    leaf.prop_recursive(3, 16, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((text(), inner), 0..4).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
-        ]
-    })
-}
-
-fn json_map() -> impl Strategy<Value = Map<String, Value>> {
-    prop::collection::vec((text(), json_value()), 0..4).prop_map(|pairs| pairs.into_iter().collect())
 }
 
 fn record() -> impl Strategy<Value = Arc<CallRecord>> {

@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::super::{Api, Config, Langfuse, MAX_INGESTION, PROBE_EVERY, endpoint};
-use crate::destination::{Destination, Mode, QueueOptions};
-use crate::exporter::config::Batching;
+use crate::destination::{Destination, QueueOptions};
 use crate::exporter::{Delivery, Exporter};
 use crate::http::{Answer, Client, MAX_ANSWER};
 use crate::testing::server::{Reply, Seen, Server};
@@ -61,15 +60,7 @@ fn unreachable() -> Config {
         api: LangfuseApi::Auto,
         observations: LangfuseObservations::Full,
         timeout: Duration::from_secs(5),
-        batching: Batching {
-            max_batch_size: 200,
-            max_coalescing_delay: Duration::from_secs(1),
-            queue: QueueOptions {
-                initial_retry_delay: Duration::from_millis(1),
-                max_retry_delay: Duration::from_millis(2),
-                ..QueueOptions::default()
-            },
-        },
+        batching: testing::batching(),
     }
 }
 
@@ -170,6 +161,7 @@ async fn a_server_without_otlp_is_asked_for_it_now_and_then() {
         status: StatusCode::from_u16(status).unwrap(),
         headers: HeaderMap::new(),
         body: Bytes::new(),
+        trailers: HeaderMap::new(),
     };
     let next = || exporter.encode(&calls()).unwrap();
     for _ in 0..2 {
@@ -205,11 +197,10 @@ async fn a_server_without_either_api_is_not_asked_without_pause() {
     let server = FakeLangfuse::start(gone).await;
     let config = server.config(LangfuseApi::Auto);
     let queue = QueueOptions { max_retry_time: Duration::ZERO, ..config.batching.queue };
-    let destination = Arc::new(Destination::new("langfuse".into(), 200, &queue));
-    destination.offer(&testing::record("a"), 1);
-    destination.set_mode(Mode::Close);
+    let destination = Arc::new(Destination::new("langfuse".into(), 200, &queue, None));
+    destination.offer(&testing::record("a"), 1, None);
     let exporter = Langfuse::new(config, Client::new().unwrap()).unwrap();
-    worker::run(exporter, Arc::clone(&destination), queue.retry(), 1).await;
+    worker::run(exporter, Arc::clone(&destination), queue.retry(), destination.turns.next(), 1).await;
     assert_eq!(server.apis(), ["otlp", "batch", "otlp"], "two changes at once, then it counts as failing");
     assert_eq!(destination.stats().dropped.expired, 1);
     assert_eq!(destination.stats().failing.as_deref(), Some("HTTP 404: no such API: check langfuse_endpoint"));
@@ -302,11 +293,10 @@ async fn a_poisonous_record_costs_itself_only() {
     // 8 records: all, the first four, the first two, the first one.
     let server = FakeLangfuse::start([bad(), bad(), bad(), bad()]).await;
     let config = server.config(LangfuseApi::Otlp);
-    let destination = Arc::new(Destination::new("langfuse".into(), 200, &config.batching.queue));
-    calls().iter().for_each(|record| destination.offer(record, 1));
-    destination.set_mode(Mode::Close);
+    let destination = Arc::new(Destination::new("langfuse".into(), 200, &config.batching.queue, None));
+    calls().iter().for_each(|record| destination.offer(record, 1, None));
     let exporter = Langfuse::new(config.clone(), Client::new().unwrap()).unwrap();
-    worker::run(exporter, Arc::clone(&destination), config.batching.queue.retry(), 1).await;
+    worker::run(exporter, Arc::clone(&destination), config.batching.queue.retry(), destination.turns.next(), 1).await;
     let stats = destination.stats();
     assert_eq!((stats.delivered, stats.dropped.rejected, stats.requests), (7, 1, 7));
 }
@@ -315,11 +305,10 @@ async fn a_poisonous_record_costs_itself_only() {
 async fn the_same_bytes_go_out_again_after_a_failure() {
     let server = FakeLangfuse::start([Reply::Says(500, String::new()), Reply::Says(429, String::new())]).await;
     let config = server.config(LangfuseApi::Auto);
-    let destination = Arc::new(Destination::new("langfuse".into(), 200, &config.batching.queue));
-    calls().iter().for_each(|record| destination.offer(record, 1));
-    destination.set_mode(Mode::Close);
+    let destination = Arc::new(Destination::new("langfuse".into(), 200, &config.batching.queue, None));
+    calls().iter().for_each(|record| destination.offer(record, 1, None));
     let exporter = Langfuse::new(config.clone(), Client::new().unwrap()).unwrap();
-    worker::run(exporter, Arc::clone(&destination), config.batching.queue.retry(), 1).await;
+    worker::run(exporter, Arc::clone(&destination), config.batching.queue.retry(), destination.turns.next(), 1).await;
     let seen = server.seen();
     assert_eq!((seen.len(), destination.stats().delivered), (3, 8));
     assert!(seen[0].body == seen[1].body && seen[1].body == seen[2].body);

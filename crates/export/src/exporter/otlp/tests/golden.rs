@@ -11,29 +11,16 @@ use ai_tracing_core::time::At;
 use serde_json::{Value, json};
 
 use super::{request, span};
-use crate::testing::{self, calls};
-
-const NAMES: [&str; 8] = [
-    "chat",
-    "stream_with_tool_calls",
-    "embeddings",
-    "error",
-    "client_gone_estimated",
-    "upstream_error",
-    "choices_and_nul",
-    "minimal",
-];
+use crate::testing::{self, calls, named_calls};
 
 #[test]
 fn both_conventions() {
-    let records = calls();
-    assert_eq!(records.len(), NAMES.len());
-    for (name, record) in NAMES.iter().zip(records) {
+    for (name, record) in named_calls() {
         let mut request = request(&[record], OtlpSemconv::Both);
         // Its place is here, its number changes.
         assert_eq!(request[0]["resource"]["service.version"], env!("CARGO_PKG_VERSION"));
         request[0]["resource"].as_object_mut().unwrap().remove("service.version");
-        insta::assert_json_snapshot!(*name, request);
+        insta::assert_json_snapshot!(name, request);
     }
 }
 
@@ -209,7 +196,9 @@ fn environments_are_resources_of_their_own() {
     let records = [Some("a"), Some("b"), None, Some("a")].map(in_environment);
     let resource = [("service.name", "gateway"), ("deployment.environment.name", "said")]
         .map(|(k, v)| (k.to_owned(), v.to_owned()));
-    let super::Encoded::Fits(bytes) = super::encode(&records, OtlpSemconv::Both, &resource) else { panic!() };
+    let super::Encoded::Fits(bytes) = super::encode(&records, OtlpSemconv::Both, &resource, super::MAX) else {
+        panic!()
+    };
     let request = testing::readable(&bytes);
     let told: Vec<(Value, usize)> = request
         .as_array()

@@ -14,10 +14,13 @@ use serde_json::Value;
 use super::encode::{Encoded, encode};
 use crate::testing::readable;
 
+/// Room for everything that a test encodes.
+const MAX: usize = 8_000_000;
+
 /// The request for records as JSON, with the resource of a gateway that nobody has named.
 fn request(records: &[Arc<CallRecord>], semconv: OtlpSemconv) -> Value {
     let resource = super::environment::resource(&|_| None);
-    let Encoded::Fits(bytes) = encode(records, semconv, &resource) else { panic!("does not fit") };
+    let Encoded::Fits(bytes) = encode(records, semconv, &resource, MAX) else { panic!("does not fit") };
     readable(&bytes)
 }
 

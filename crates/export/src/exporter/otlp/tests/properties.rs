@@ -6,13 +6,14 @@ use std::sync::Arc;
 use ai_tracing_config::ai_tracing::OtlpSemconv;
 use ai_tracing_core::record::CallRecord;
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::super::bounds::Bounds;
 use super::super::encode;
 use super::{request, span};
 use crate::exporter::proto::any_value;
 use crate::testing;
+use crate::testing::any::{json_map, json_value, text};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
@@ -50,31 +51,6 @@ proptest! {
             }
         }
     }
-}
-
-fn text() -> impl Strategy<Value = String> {
-    prop::collection::vec(prop_oneof![Just('"'), Just('\0'), Just('ü'), Just('🌍'), any::<char>()], 0..80)
-        .prop_map(|chars| chars.into_iter().collect())
-}
-
-fn json_value() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        any::<u64>().prop_map(Value::from),
-        text().prop_map(Value::from)
-    ];
-    leaf.prop_recursive(3, 16, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((text(), inner), 0..4).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
-        ]
-    })
-}
-
-fn json_map() -> impl Strategy<Value = Map<String, Value>> {
-    prop::collection::vec((text(), json_value()), 0..4).prop_map(|pairs| pairs.into_iter().collect())
 }
 
 fn record() -> impl Strategy<Value = Arc<CallRecord>> {

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ai_tracing_config::ai_tracing::OtlpSemconv;
+use ai_tracing_config::ai_tracing::{OtlpProtocol, OtlpSemconv};
 use bytes::Bytes;
 use prost::Message as _;
 use serde_json::json;
 
-use super::super::encode::MAX_REQUEST;
+use super::super::target::Target;
 use super::super::{Config, Otlp};
-use crate::destination::{Destination, Mode, QueueOptions};
-use crate::exporter::config::Batching;
+use super::MAX;
+use crate::destination::Destination;
 use crate::exporter::proto::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use crate::exporter::{Delivery, Exporter};
 use crate::http::Client;
@@ -27,20 +27,15 @@ async fn receiver(replies: impl IntoIterator<Item = Reply>) -> Server {
 fn config(server: &Server) -> Config {
     let headers = [("authorization", "Api-Token dt0c01.secret"), ("x-tenant", "1")];
     Config {
-        url: format!("http://{}/api/v2/otlp/v1/traces", server.address),
-        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        target: Target {
+            url: format!("http://{}/api/v2/otlp/v1/traces", server.address),
+            protocol: OtlpProtocol::Http,
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            timeout: Duration::from_secs(5),
+        },
         semconv: OtlpSemconv::Both,
         resource: vec![("service.name".into(), "ai-tracing".into())],
-        timeout: Duration::from_secs(5),
-        batching: Batching {
-            max_batch_size: 200,
-            max_coalescing_delay: Duration::from_secs(1),
-            queue: QueueOptions {
-                initial_retry_delay: Duration::from_millis(1),
-                max_retry_delay: Duration::from_millis(2),
-                ..QueueOptions::default()
-            },
-        },
+        batching: testing::batching(),
     }
 }
 
@@ -56,11 +51,10 @@ async fn once(exporter: &Otlp) -> Delivery {
 async fn deliver(server: &Server) -> DestinationStats {
     let config = config(server);
     let queue = config.batching.queue;
-    let destination = Arc::new(Destination::new("otlp".into(), 200, &queue));
-    calls().iter().for_each(|record| destination.offer(record, 1));
-    destination.set_mode(Mode::Close);
+    let destination = Arc::new(Destination::new("otlp".into(), 200, &queue, None));
+    calls().iter().for_each(|record| destination.offer(record, 1, None));
     let exporter = Otlp::new(config, Client::new().unwrap()).unwrap();
-    worker::run(exporter, Arc::clone(&destination), queue.retry(), 1).await;
+    worker::run(exporter, Arc::clone(&destination), queue.retry(), destination.turns.next(), 1).await;
     destination.stats()
 }
 
@@ -116,10 +110,12 @@ async fn what_a_receiver_refuses_is_counted_and_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_bad_request_is_dropped_and_a_large_one_halved() {
-    let server = receiver([Reply::Says(413, String::new()), Reply::Says(400, "no".into())]).await;
+async fn a_large_request_is_halved_and_a_poisonous_record_costs_itself_alone() {
+    let bad = || Reply::Says(400, "no".into());
+    // 8 records: all, the first four, the first two, the first one.
+    let server = receiver([Reply::Says(413, String::new()), bad(), bad(), bad()]).await;
     let stats = deliver(&server).await;
-    assert_eq!((stats.delivered, stats.dropped.rejected, stats.requests), (4, 4, 3), "the first half was refused");
+    assert_eq!((stats.delivered, stats.dropped.rejected, stats.requests), (7, 1, 7));
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,7 +151,7 @@ async fn a_single_call_always_fits_and_says_what_is_missing() {
     assert_eq!(exporter.send(&exporter.encode(&[testing::from_json(record)]).unwrap()).await, Delivery::Accepted);
     let seen = server.seen();
     let bytes = inflated(&seen[0]);
-    assert!((1_000_000..MAX_REQUEST).contains(&bytes.len()), "{}", bytes.len());
+    assert!((1_000_000..MAX).contains(&bytes.len()), "{}", bytes.len());
     let request = readable(&bytes);
     let attributes = &super::span(&request)["attributes"];
     let cut = attributes["ai_tracing.truncated"].as_array().unwrap();
@@ -181,4 +177,118 @@ async fn secrets_stand_in_no_name_and_no_reason() {
     }
     assert!(!told.contains("secret"), "{told}");
     assert_eq!(told.matches("[hidden] and [hidden] of tenant 1").count(), 3, "{told}");
+}
+
+/// An answer of gRPC: a message in its frame, and the status.
+fn ends(message: &[u8], trailers: &[(&'static str, &str)]) -> Reply {
+    let mut body = vec![0];
+    body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    body.extend(message);
+    Reply::Ends(body.into(), trailers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect())
+}
+
+fn by_grpc(server: &Server) -> Otlp {
+    by_grpc_within(server, Duration::from_secs(5))
+}
+
+fn by_grpc_within(server: &Server, timeout: Duration) -> Otlp {
+    let mut config = config(server);
+    config.target.timeout = timeout;
+    config.target.url = format!("http://{}", server.address);
+    config.target.protocol = OtlpProtocol::Grpc;
+    Otlp::new(config, Client::new().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_call_is_what_grpc_wants() {
+    let server = receiver([ends(b"", &[("grpc-status", "0")])]).await;
+    let exporter = by_grpc(&server);
+    assert_eq!(exporter.label(), format!("otlp http://{}", server.address));
+    assert_eq!(once(&exporter).await, Delivery::Accepted);
+    let seen = server.seen();
+    assert_eq!(seen[0].path, "/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+    for (name, value) in [
+        ("content-type", "application/grpc+proto"),
+        ("grpc-encoding", "gzip"),
+        ("te", "trailers"),
+        ("authorization", "Api-Token dt0c01.secret"),
+        ("x-tenant", "1"),
+    ] {
+        assert_eq!(seen[0].headers.get(name).unwrap(), value, "{name}");
+    }
+    assert!(seen[0].headers.get("content-encoding").is_none());
+    let (prefix, message) = seen[0].body.split_at(5);
+    assert_eq!((prefix[0], prefix[1..].to_vec()), (1, u32::try_from(message.len()).unwrap().to_be_bytes().to_vec()));
+    let mut inflated = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(message), &mut inflated).unwrap();
+    assert!(!readable(&inflated).as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_status_of_a_call_is_heard() {
+    let partial_success = Some(ExportTracePartialSuccess { rejected_spans: 3, error_message: "too old".into() });
+    let partial = ExportTraceServiceResponse { partial_success }.encode_to_vec();
+    let alone = vec![("grpc-status", "16".to_owned()), ("grpc-message", "who is dt0c01.secret?".to_owned())];
+    let server = receiver([
+        ends(&partial, &[("grpc-status", "0")]),
+        ends(b"", &[("grpc-status", "14"), ("grpc-message", "not%20yet")]),
+        Reply::Tells(200, alone, Bytes::new()),
+    ])
+    .await;
+    let exporter = by_grpc(&server);
+    let Delivery::Short { refused, .. } = once(&exporter).await else { panic!() };
+    assert_eq!(refused, 3);
+    assert_eq!(once(&exporter).await, Delivery::Retry { after: None, why: "gRPC UNAVAILABLE: not yet".into() });
+    let Delivery::Retry { why, .. } = once(&exporter).await else { panic!() };
+    assert_eq!(why, "gRPC UNAUTHENTICATED: who is [hidden]?: check otlp_headers and otlp_endpoint");
+}
+
+#[tokio::test]
+async fn a_message_stays_below_what_grpc_takes() {
+    let server = receiver([ends(b"", &[("grpc-status", "0")])]).await;
+    let exporter = by_grpc(&server);
+    let mut record = testing::minimal("a");
+    record["request"]["messages"] = json!([{"role": "user", "content": "x".repeat(900_000)}]);
+    let records = vec![testing::from_json(record); 3];
+    assert!(matches!(exporter.send(&exporter.encode(&records).unwrap()).await, Delivery::Split { .. }));
+    assert_eq!(exporter.send(&exporter.encode(&records[..2]).unwrap()).await, Delivery::Accepted);
+}
+
+#[tokio::test]
+async fn a_receiver_that_speaks_http_alone_is_tried_again() {
+    // HTTP/1.1 alone: it takes the beginning of HTTP/2 for nonsense.
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let mut config = Server::start([], |_| (200, String::new())).await;
+    config.address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let service = hyper::service::service_fn(|_| async {
+            Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::new(Bytes::new())))
+        });
+        let io = hyper_util::rt::TokioIo::new(stream);
+        let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+    });
+    assert!(matches!(once(&by_grpc(&config)).await, Delivery::Retry { after: None, .. }));
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_has_gone_silent_gets_no_second_call() {
+    let ok = || ends(b"", &[("grpc-status", "0")]);
+    let server = receiver([ok(), ok(), Reply::Hangs, ok()]).await;
+    // Shorter than the time after which an idle connection is closed anyway.
+    let exporter = Arc::new(by_grpc_within(&server, Duration::from_secs(3)));
+    for _ in 0..2 {
+        assert_eq!(once(&exporter).await, Delivery::Accepted);
+    }
+    assert_eq!(server.connections(), 1, "calls share a connection");
+    let sending = Arc::clone(&exporter);
+    let sending = tokio::spawn(async move { once(&sending).await });
+    server.wait(3).await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_millis(3100)).await;
+    assert_eq!(sending.await.unwrap(), Delivery::Retry { after: None, why: "no answer within 3000 ms".into() });
+    tokio::time::resume();
+    assert_eq!(once(&exporter).await, Delivery::Accepted);
+    assert_eq!(server.connections(), 2);
 }

@@ -1,12 +1,16 @@
 //! The engine as its hosts use it: real threads, destinations that tell over channels.
 
+mod spooled;
+
 use std::sync::mpsc;
 
 use serde_json::json;
 
 use super::*;
+use crate::destination::Destination;
 use crate::exporter::{BatchLimits, Delivery, EncodeError};
 use crate::testing;
+use crate::turn::Mode;
 
 /// Tells every record it is sent; may hold on to a request for ever.
 struct Telling {
@@ -134,7 +138,7 @@ fn a_shutdown_delivers_what_waits() {
     let sink = engine.sink();
     (0..500).for_each(|_| sink.offer(testing::finished(b"{}"), &tracer()));
     let report = engine.shutdown(LONG);
-    assert_eq!(report, ShutdownReport { delivered: 500, left: 0 });
+    assert_eq!(report, ShutdownReport { delivered: 500, left: 0, ..ShutdownReport::default() });
     assert_eq!(hears.iter().count(), 500);
     sink.offer(testing::finished(b"{}"), &tracer());
     assert_eq!(sink.stats().dropped_closed, 1);
@@ -146,7 +150,7 @@ fn a_shutdown_without_time_counts_what_is_left() {
     let (lazy, _hears) = telling(None);
     engine.always(lazy, QueueOptions::default());
     (0..5).for_each(|_| engine.sink().offer(testing::finished(b"{}"), &tracer()));
-    assert_eq!(engine.shutdown(Duration::ZERO), ShutdownReport { delivered: 0, left: 5 });
+    assert_eq!(engine.shutdown(Duration::ZERO), ShutdownReport { delivered: 0, left: 5, ..ShutdownReport::default() });
 }
 
 #[test]
@@ -155,7 +159,7 @@ fn a_shutdown_does_not_wait_for_a_destination_that_fails() {
     let (failing, hears) = telling(Some(Delivery::Retry { after: Some(LONG), why: "no".into() }));
     engine.always(failing, QueueOptions::default());
     engine.sink().offer(testing::finished(b"{}"), &tracer());
-    assert_eq!(engine.shutdown(LONG * 100), ShutdownReport { delivered: 0, left: 1 });
+    assert_eq!(engine.shutdown(LONG * 100), ShutdownReport { delivered: 0, left: 1, ..ShutdownReport::default() });
     assert_eq!(hears.iter().count(), 1, "one attempt");
 }
 
@@ -164,7 +168,7 @@ fn a_shutdown_counts_what_comes_too_late() {
     let engine = engine();
     engine.shared.sink.close();
     engine.sink().offer(testing::finished(b"{}"), &tracer());
-    assert_eq!(engine.shutdown(LONG), ShutdownReport { delivered: 0, left: 1 });
+    assert_eq!(engine.shutdown(LONG), ShutdownReport { delivered: 0, left: 1, ..ShutdownReport::default() });
 }
 
 #[test]
@@ -174,7 +178,7 @@ fn a_shutdown_of_an_engine_that_broke_counts_what_is_left() {
     engine.thread.take().unwrap().join().unwrap();
     engine.thread = Some(std::thread::spawn(|| panic!("the engine's defect")));
     engine.sink().offer(testing::finished(b"{}"), &tracer());
-    assert_eq!(engine.shutdown(LONG), ShutdownReport { delivered: 0, left: 1 });
+    assert_eq!(engine.shutdown(LONG), ShutdownReport { delivered: 0, left: 1, ..ShutdownReport::default() });
 }
 
 #[test]
@@ -191,7 +195,7 @@ fn a_defect_costs_one_trace() {
     (0..2).for_each(|_| engine.sink().offer(testing::finished(b"{}"), &tracer()));
     engine.shutdown(LONG);
     assert_eq!(hears.iter().count(), 2);
-    assert_eq!(guarded(|| -> u8 { panic!("while reading") }), None);
+    assert_eq!(reader::guarded(|| -> u8 { panic!("while reading") }), None);
 }
 
 #[test]
@@ -212,29 +216,66 @@ fn sampling_counts_what_it_leaves_out() {
     assert!(requests.is_some_and(|line| line.ends_with(" 2")), "what is left out is counted all the same");
 }
 
+fn destination(tracer: &Tracer) -> &Arc<Destination> {
+    tracer.destinations()[0].destination()
+}
+
 #[test]
-fn destinations_are_shared_by_what_they_are_made_of_and_end_with_their_last_user() {
+fn destinations_are_shared_by_identity_and_close_without_users() {
     let engine = engine();
     let none = |_: &str| None;
     let a = engine.tracer(&langfuse("sk-lf-1"), &none).unwrap();
     let b = engine.tracer(&AiTracing { environment: "staging".into(), ..langfuse("sk-lf-1") }, &none).unwrap();
-    let other_key = engine.tracer(&langfuse("sk-lf-2"), &none).unwrap();
-    let mut other_api = langfuse("sk-lf-1");
-    other_api.langfuse_api = ai_tracing_config::ai_tracing::LangfuseApi::Otlp;
-    let other_api = engine.tracer(&other_api, &none).unwrap();
-    assert!(Arc::ptr_eq(&a.destinations()[0], &b.destinations()[0]));
-    assert!(!Arc::ptr_eq(&a.destinations()[0], &other_key.destinations()[0]));
-    assert!(!Arc::ptr_eq(&a.destinations()[0], &other_api.destinations()[0]));
+    let other_secret = engine.tracer(&langfuse("sk-lf-2"), &none).unwrap();
+    let other_project = AiTracing { langfuse_public_key: Some("pk-lf-2".into()), ..langfuse("sk-lf-1") };
+    let other_project = engine.tracer(&other_project, &none).unwrap();
+    let mut other_form = langfuse("sk-lf-1");
+    other_form.langfuse_observations = ai_tracing_config::ai_tracing::LangfuseObservations::Compact;
+    let other_form = engine.tracer(&other_form, &none).unwrap();
+    assert!(Arc::ptr_eq(destination(&a), destination(&b)));
+    assert!(Arc::ptr_eq(destination(&a), destination(&other_secret)), "a corrected secret: the same project");
+    assert!(!Arc::ptr_eq(destination(&a), destination(&other_project)));
+    assert!(!Arc::ptr_eq(destination(&a), destination(&other_form)));
     assert_eq!(engine.stats().destinations.len(), 3);
     assert_eq!(engine.stats().destinations[0].name, "langfuse http://127.0.0.1:9");
 
-    drop((a, other_key, other_api));
+    drop((a, other_secret));
     let c = engine.tracer(&langfuse("sk-lf-1"), &none).unwrap();
-    assert!(Arc::ptr_eq(&c.destinations()[0], &b.destinations()[0]), "still open: b holds it");
-    let mode = b.destinations()[0].0.mode();
+    assert!(Arc::ptr_eq(destination(&c), destination(&b)), "still open: b holds it");
+    let closing = Arc::clone(destination(&b));
+    assert_eq!(closing.turns.mode(), Mode::Run);
     drop((b, c));
-    assert_eq!(*mode.borrow(), Mode::Close);
+    assert_eq!(closing.turns.mode(), Mode::Close);
     engine.shutdown(LONG);
+}
+
+#[tokio::test]
+async fn a_corrected_key_delivers_what_waits() {
+    use testing::server::{Reply, Server};
+    // Takes the right key alone, base64 of pk-lf-1:sk-lf-right.
+    let server = Server::start([], |seen| {
+        let right = seen.headers.get("authorization").is_some_and(|it| it == "Basic cGstbGYtMTpzay1sZi1yaWdodA==");
+        (if right { 200 } else { 401 }, String::new())
+    })
+    .await;
+    let config = |secret: &str| {
+        let mut config = langfuse(secret);
+        config.langfuse_endpoint = format!("http://{}", server.address);
+        config.queue.max_coalescing_delay = 0.0;
+        config.queue.max_retry_delay = 1000.0;
+        config.queue.initial_retry_delay = 1000.0;
+        config
+    };
+    server.then(Reply::Otherwise);
+    let engine = engine();
+    let wrong = engine.tracer(&config("sk-lf-wrong"), &|_| None).unwrap();
+    engine.sink().offer(testing::finished(b"{}"), &wrong);
+    tokio::time::timeout(LONG, server.wait(1)).await.unwrap();
+    let right = engine.tracer(&config("sk-lf-right"), &|_| None).unwrap();
+    drop(wrong);
+    tokio::time::timeout(LONG, server.wait(2)).await.unwrap();
+    let report = tokio::task::spawn_blocking(move || engine.shutdown(LONG)).await.unwrap();
+    assert_eq!((report.left, right.destinations()[0].destination().stats().delivered), (0, 1));
 }
 
 #[test]
@@ -269,9 +310,9 @@ fn receivers_are_told_apart_by_endpoint_and_headers() {
     let same = tracer("http://127.0.0.1:9/v1/traces", "Bearer a");
     let other_token = tracer("http://127.0.0.1:9", "Bearer b");
     let other_place = tracer("http://127.0.0.1:10", "Bearer a");
-    assert!(Arc::ptr_eq(&a.destinations()[0], &same.destinations()[0]));
+    assert!(Arc::ptr_eq(destination(&a), destination(&same)));
     for other in [&other_token, &other_place] {
-        assert!(!Arc::ptr_eq(&a.destinations()[0], &other.destinations()[0]));
+        assert!(!Arc::ptr_eq(destination(&a), destination(other)));
     }
     assert_eq!(engine.stats().destinations[0].name, "otlp http://127.0.0.1:9/v1/traces");
     assert!(engine.tracer(&config(json!({})), &none).unwrap().destinations().is_empty(), "off by default");
@@ -319,4 +360,31 @@ async fn a_call_goes_to_langfuse_and_to_otlp_and_neither_waits_for_the_other() {
         drop(tracer);
         tokio::task::spawn_blocking(move || engine.shutdown(Duration::from_millis(50))).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn metrics_count_what_sampling_leaves_out_and_are_sent_at_the_end() {
+    let otlp = testing::server::Server::start([], |_| (200, String::new())).await;
+    let engine = engine();
+    let config = config(json!({"otlp_endpoint": format!("http://{}", otlp.address), "sampling_ratio": 0}));
+    let tracer = engine.tracer(&config, &|_| None).unwrap();
+    (0..3).for_each(|_| engine.sink().offer(testing::finished(b"{}"), &tracer));
+    let stats = tokio::task::spawn_blocking(move || {
+        let shared = Arc::clone(&engine.shared);
+        engine.shutdown(LONG);
+        shared.stats()
+    });
+    assert_eq!(stats.await.unwrap().sampled_out, 3);
+    let paths: Vec<_> = otlp.seen().iter().map(|seen| seen.path.clone()).collect();
+    assert_eq!(paths, ["/v1/metrics"]);
+}
+
+#[test]
+fn a_receiver_may_get_metrics_alone() {
+    let engine = engine();
+    let config = config(json!({"otlp_endpoint": "http://127.0.0.1:9", "otlp_traces": false}));
+    let tracer = engine.tracer(&config, &|_| None).unwrap();
+    assert!(tracer.destinations().is_empty());
+    assert_eq!(engine.stats().metrics[0].name, "otlp-metrics http://127.0.0.1:9/v1/metrics");
+    engine.shutdown(LONG);
 }

@@ -1,0 +1,175 @@
+//! What keys and tokens begin with. The shapes are those that their issuers document, or that secret scanners know
+//! (<https://github.com/gitleaks/gitleaks>, <https://docs.github.com/code-security/secret-scanning>).
+
+/// What a key's characters are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alphabet {
+    /// Letters and digits.
+    Alphanumeric,
+    /// And `-`, `_`: base64 for URLs.
+    Url,
+    /// And `.`: parts of a key, or a token of parts.
+    Dotted,
+    /// And `+`, `/`, `=`, `~`, `%`: base64, percent-encoded or not.
+    Base64,
+}
+
+impl Alphabet {
+    pub fn has(self, byte: u8) -> bool {
+        byte.is_ascii_alphanumeric()
+            || match self {
+                Self::Alphanumeric => false,
+                Self::Url => matches!(byte, b'-' | b'_'),
+                Self::Dotted => matches!(byte, b'-' | b'_' | b'.'),
+                Self::Base64 => matches!(byte, b'-' | b'_' | b'.' | b'+' | b'/' | b'=' | b'~' | b'%'),
+            }
+    }
+}
+
+use Alphabet::{Alphanumeric, Base64, Dotted, Url};
+
+/// How a key begins, what follows, and how many characters of that at least.
+pub const PREFIXES: &[(&str, Alphabet, usize)] = &[
+    // Models: OpenAI and those that copied its form, Anthropic, OpenRouter, Google, Groq, xAI, Perplexity, Hugging Face,
+    // Replicate, Together, Fireworks, Cerebras, NVIDIA, Bedrock, ElevenLabs, Jina.
+    ("sk-", Url, 20),
+    ("sk_", Alphanumeric, 40),
+    ("AIza", Url, 35),
+    ("AQ.", Url, 40),
+    ("ya29.", Url, 20),
+    ("GOCSPX-", Url, 20),
+    ("gsk_", Alphanumeric, 40),
+    ("xai-", Alphanumeric, 40),
+    ("pplx-", Alphanumeric, 40),
+    ("hf_", Alphanumeric, 30),
+    ("api_org_", Alphanumeric, 30),
+    ("r8_", Alphanumeric, 30),
+    ("tgp_v1_", Url, 40),
+    ("fw_", Alphanumeric, 20),
+    ("csk-", Alphanumeric, 40),
+    ("nvapi-", Url, 40),
+    ("ABSK", Base64, 100),
+    ("bedrock-api-key-", Base64, 40),
+    ("jina_", Url, 50),
+    // Around models: Langfuse, LangSmith, Pinecone, Tavily, E2B, Exa's and Firecrawl's kin.
+    ("pk-lf-", Url, 20),
+    ("lsv2_", Url, 30),
+    ("ls__", Alphanumeric, 30),
+    ("pcsk_", Url, 40),
+    ("tvly-", Url, 20),
+    ("e2b_", Alphanumeric, 40),
+    ("fc-", Alphanumeric, 32),
+    // Clouds and platforms.
+    ("AKIA", Alphanumeric, 16),
+    ("ASIA", Alphanumeric, 16),
+    ("ABIA", Alphanumeric, 16),
+    ("ACCA", Alphanumeric, 16),
+    ("LTAI", Alphanumeric, 16),
+    ("dop_v1_", Alphanumeric, 40),
+    ("doo_v1_", Alphanumeric, 40),
+    ("dor_v1_", Alphanumeric, 40),
+    ("dapi", Alphanumeric, 32),
+    ("hvs.", Url, 20),
+    ("hvb.", Url, 20),
+    ("pul-", Alphanumeric, 40),
+    ("tskey-", Url, 20),
+    ("nfp_", Alphanumeric, 30),
+    ("sbp_", Alphanumeric, 40),
+    ("sb_secret_", Url, 20),
+    ("HRKU-", Url, 36),
+    ("kpat_", Alphanumeric, 30),
+    ("spat_", Alphanumeric, 30),
+    ("dt0c01.", Dotted, 40),
+    ("dt0s01.", Dotted, 40),
+    ("dt0s16.", Dotted, 40),
+    ("glsa_", Url, 32),
+    ("glc_", Base64, 32),
+    ("NRAK-", Alphanumeric, 27),
+    ("sntrys_", Base64, 40),
+    ("sntryu_", Alphanumeric, 40),
+    ("dp.pt.", Alphanumeric, 40),
+    ("pscale_", Url, 30),
+    // Code.
+    ("ghp_", Alphanumeric, 36),
+    ("gho_", Alphanumeric, 36),
+    ("ghu_", Alphanumeric, 36),
+    ("ghs_", Alphanumeric, 36),
+    ("ghr_", Alphanumeric, 36),
+    ("github_pat_", Url, 40),
+    ("glpat-", Dotted, 20),
+    ("gldt-", Dotted, 20),
+    ("glrt-", Dotted, 20),
+    ("glcbt-", Dotted, 20),
+    ("glptt-", Dotted, 20),
+    ("glft-", Dotted, 20),
+    ("glsoat-", Dotted, 20),
+    ("npm_", Alphanumeric, 36),
+    ("pypi-", Url, 50),
+    ("rubygems_", Alphanumeric, 40),
+    ("dckr_pat_", Url, 20),
+    ("ATATT3", Base64, 40),
+    ("ATCTT3", Base64, 40),
+    ("lin_api_", Alphanumeric, 40),
+    ("figd_", Url, 30),
+    ("PMAK-", Url, 40),
+    ("ntn_", Alphanumeric, 40),
+    ("secret_", Alphanumeric, 40),
+    // Messages, shops, payments.
+    ("xoxb-", Url, 20),
+    ("xoxp-", Url, 20),
+    ("xoxa-", Url, 20),
+    ("xoxr-", Url, 20),
+    ("xoxs-", Url, 20),
+    ("xoxe-", Url, 20),
+    ("xoxe.", Dotted, 20),
+    ("xapp-", Url, 20),
+    ("hooks.slack.com/", Base64, 30),
+    ("SG.", Dotted, 40),
+    ("key-", Alphanumeric, 32),
+    ("sk_live_", Alphanumeric, 16),
+    ("sk_test_", Alphanumeric, 16),
+    ("rk_live_", Alphanumeric, 16),
+    ("rk_test_", Alphanumeric, 16),
+    ("whsec_", Base64, 24),
+    ("shpat_", Alphanumeric, 32),
+    ("shpca_", Alphanumeric, 32),
+    ("shppa_", Alphanumeric, 32),
+    ("shpss_", Alphanumeric, 32),
+    ("sq0atp-", Url, 20),
+    ("sq0csp-", Url, 30),
+    ("EAAC", Alphanumeric, 90),
+    ("EAAM", Alphanumeric, 90),
+    ("AGE-SECRET-KEY-1", Alphanumeric, 50),
+];
+
+/// What stands in front of a secret of any form. Letters in any case.
+pub const LABELS: &[&str] = &[
+    "bearer ",
+    "basic ",
+    "api-token ",
+    "api-key: ",
+    "apikey: ",
+    "?key=",
+    "&key=",
+    "api_key=",
+    "api-key=",
+    "apikey=",
+    "?token=",
+    "&token=",
+    "access_token=",
+    "refresh_token=",
+    "id_token=",
+    "client_secret=",
+    "password=",
+    "?sig=",
+    "&sig=",
+    "&signature=",
+    "?signature=",
+    "x-amz-signature=",
+    "x-amz-credential=",
+    "x-amz-security-token=",
+    "x-goog-signature=",
+    "x-goog-credential=",
+    "accountkey=",
+    "sharedaccesskey=",
+];
