@@ -4,7 +4,7 @@ BIN := $(TARGET)/debug/ai-tracing
 PYTHON := target/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint unit docs-check lua valgrind e2e chaos bench bench-engine fuzz deny
+.PHONY: help demo build console test lint unit docs-check lua valgrind e2e console-test chaos bench bench-engine fuzz deny
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -18,9 +18,14 @@ build: ## Build the optimised binary: target/release/ai-tracing
 	@scripts/bootstrap.sh build
 	cargo build --release --bin ai-tracing
 
+console: ## Build the console's page into console/dist, which the binary has in it; needs Node 20
+	npm --prefix console ci --no-audit --no-fund --silent
+	npm --prefix console run --silent build
+	python3 console/sources.py --write
+
 test: ## Install what is needed, then check format, lints, unit and end-to-end tests
 	@scripts/bootstrap.sh test
-	@$(MAKE) --no-print-directory lint unit docs-check lua valgrind e2e
+	@$(MAKE) --no-print-directory lint unit docs-check lua valgrind e2e console-test
 
 # Cheapest first. `unit` builds every target of the workspace once, so that the binary of the end-to-end tests and the
 # unit tests share one set of features and nothing is compiled twice.
@@ -35,6 +40,7 @@ unit:
 docs-check:
 	$(TARGET)/debug/xtask docs --check
 	$(TARGET)/debug/xtask layers
+	python3 console/sources.py
 
 lua:
 	busted
@@ -46,6 +52,10 @@ e2e: ## End-to-end tests alone (after `make test` has built everything once); AR
 	@scripts/bootstrap.sh test
 	$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e $(ARGS)
 
+console-test: ## The console in a browser (after `make test` has built everything once); ARGS='--test-name-pattern=x' picks some
+	@scripts/bootstrap.sh test
+	node --test --test-concurrency=1 $(ARGS) tests/console/*.test.mjs
+
 chaos: ## Kills, outages, full disks, damaged files, wrong clocks (half an hour); write docs/delivery.md; ARGS='kill' picks some
 	@scripts/bootstrap.sh chaos
 	cargo build --release --quiet --bin ai-tracing
@@ -54,6 +64,7 @@ chaos: ## Kills, outages, full disks, damaged files, wrong clocks (half an hour)
 bench: ## Measure the engine, and the gateway against nginx and a direct connection; write docs/performance.md
 	@scripts/bootstrap.sh bench
 	python3 bench/run.py $(ARGS)
+	python3 bench/console.py
 
 bench-engine: ## Measure the engine alone (3 minutes), write its section of docs/performance.md
 	@scripts/bootstrap.sh build

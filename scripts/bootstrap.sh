@@ -54,6 +54,16 @@ install_packages() {
     rm -f "$log"
 }
 
+# The tests of the console drive a browser.
+console_environment() {
+    local wanted
+    wanted=$(sha256sum tests/console/package-lock.json | cut -d' ' -f1)
+    [ "$(cat tests/console/node_modules/.lock 2>/dev/null)" = "$wanted" ] && return 0
+    echo "bootstrap: installing what the console's tests need"
+    npm --prefix tests/console ci --no-audit --no-fund --silent || fail "npm could not install tests/console"
+    echo "$wanted" >tests/console/node_modules/.lock
+}
+
 python_environment() {
     local wanted
     wanted=$(sha256sum tests/requirements.txt | cut -d' ' -f1)
@@ -113,6 +123,11 @@ test)
     need curl curl
     need jq jq
     need promtool prometheus
+    need chromium chromium
+    need node nodejs
+    need npm npm
+    need go golang-go
+    need faketime faketime
     need nginx nginx-light
     need_file /usr/lib/nginx/modules/ngx_http_lua_module.so libnginx-mod-http-lua
     need luajit luajit2
@@ -120,8 +135,6 @@ test)
     need luarocks luarocks
     need valgrind valgrind
     need_file "/usr/lib/$(uname -m)-linux-gnu/lua/5.1/cjson.so" lua-cjson
-    need go golang-go
-    need faketime faketime
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
     ;;
 chaos)
@@ -140,6 +153,6 @@ bench)
 esac
 install_packages
 case $what in
-test) python_environment && peers ;;
+test) python_environment && peers && console_environment ;;
 chaos) python_environment ;;
 esac

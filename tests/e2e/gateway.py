@@ -19,6 +19,7 @@ BINARY = Path(
     os.environ.get("AI_TRACING_BIN")
     or Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "debug" / "ai-tracing"
 )
+LISTENERS = ("proxy", "admin", "status", "console")
 START_TIMEOUT = 60
 WAIT_TIMEOUT = 60
 
@@ -72,6 +73,7 @@ class Gateway:
         self.stdout_path, self.stderr_path = folder / "stdout", folder / "stderr"
         self.args = [
             *("--proxy-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0"),
+            *("--console-listen", "127.0.0.1:0"),
             *("--data-dir", str(self.data_dir)),
             *map(str, args),
         ]
@@ -84,7 +86,7 @@ class Gateway:
         except BaseException:
             self.kill()
             raise
-        self.proxy, self.admin, self.status = (self.ready[name] for name in ("proxy", "admin", "status"))
+        self.proxy, self.admin, self.status, self.console = (self.ready[name] for name in LISTENERS)
 
     def _ready_line(self) -> dict | None:
         assert self.process.poll() is None, f"exited with {self.process.returncode} before it was ready\n{self.log()}"
@@ -220,7 +222,7 @@ def ready_addresses(record: dict) -> dict | None:
     if record.get("event") != "ready":
         return None
     one = lambda value: value[0] if isinstance(value, list) else value
-    return {name: one(record[name]) for name in ("proxy", "admin", "status")}
+    return {name: one(record[name]) for name in LISTENERS}
 
 
 def shell(command: str, timeout: float = 60) -> subprocess.CompletedProcess:

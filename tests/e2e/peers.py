@@ -13,6 +13,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from fake_otlp import Point
 from gateway import until
 from upstream import ROOT
 
@@ -60,7 +61,8 @@ class Peer:
         with log.open("ab") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, cwd=log.parent, env={**os.environ, **(env or {})})
         try:
-            until(lambda: self._alive() and accepts(port), what=lambda: f"a listener\n{log.read_text()[-4000:]}")
+            # Phoenix makes its database first, which a busy machine takes its time for.
+            until(lambda: self._alive() and accepts(port), 300, what=lambda: f"a listener\n{log.read_text()[-4000:]}")
         except BaseException:
             self.stop(signal.SIGKILL)
             raise
@@ -100,6 +102,9 @@ class Collector:
         self.folder, self.http, self.grpc = folder, free_port(), free_port()
         self.url, self.grpc_url = f"http://127.0.0.1:{self.http}", f"http://127.0.0.1:{self.grpc}"
         self.memory_mib, self.peer = memory_mib, None
+        self._read: dict[str, int] = {}
+        self._spans: list[Span] = []
+        self._points: list[Point] = []
         if running:
             self.start()
 
@@ -117,20 +122,37 @@ class Collector:
         return (self.folder / "collector.log").read_text()
 
     def lines(self, signal_name: str) -> list[dict]:
-        """What it has written of `traces` or `metrics`: one export a line; the last may be half a line still."""
+        """What it has written of `traces` or `metrics` and was not read before: one export a line; of the last one only
+        half may stand there yet."""
         file = self.folder / f"{signal_name}.jsonl"
-        text = file.read_text() if file.exists() else ""
-        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        if not file.exists():
+            return []
+        with file.open("rb") as opened:
+            opened.seek(self._read.get(signal_name, 0))
+            data = opened.read()
+        data = data[: data.rfind(b"\n") + 1]
+        self._read[signal_name] = self._read.get(signal_name, 0) + len(data)
+        return [json.loads(line) for line in data.splitlines()]
 
     def spans(self) -> list[Span]:
         """Every span that it has written."""
-        found = []
         for export in self.lines("traces"):
             for group in export["resourceSpans"]:
                 resource = attributes(group["resource"])
                 for scoped in group["scopeSpans"]:
-                    found += [span_of(span, scoped["scope"]["name"], resource) for span in scoped["spans"]]
-        return found
+                    self._spans += [span_of(span, scoped["scope"]["name"], resource) for span in scoped["spans"]]
+        return self._spans
+
+    def points(self) -> list[Point]:
+        """Every data point of a metric that it has written."""
+        for export in self.lines("metrics"):
+            for group in export["resourceMetrics"]:
+                resource = attributes(group["resource"])
+                for metric in (metric for scoped in group["scopeMetrics"] for metric in scoped["metrics"]):
+                    data = metric.get("sum") or metric["histogram"]
+                    temporality = {1: "delta", 2: "cumulative"}[data["aggregationTemporality"]]
+                    self._points += [point_of(point, metric, temporality, resource) for point in data["dataPoints"]]
+        return self._points
 
     def wait(self, count: int) -> list[Span]:
         """Waits until it has written `count` spans; all of them."""
@@ -145,6 +167,15 @@ def span_of(span: dict, scope: str, resource: dict) -> Span:
         start=int(span["startTimeUnixNano"]), end=int(span["endTimeUnixNano"]),
         error=status.get("message", "") if status.get("code") == 2 else None,
         scope=scope, attributes=attributes(span), resource=resource,
+    )  # fmt: skip
+
+
+def point_of(point: dict, metric: dict, temporality: str, resource: dict) -> Point:
+    counter = "asInt" in point
+    return Point(
+        metric["name"], metric["unit"], temporality, attributes(point), int(point["startTimeUnixNano"]), int(point["timeUnixNano"]),
+        int(point["asInt"]) if counter else point["sum"], None if counter else int(point["count"]),
+        [int(count) for count in point.get("bucketCounts", [])], point.get("explicitBounds", []), resource,
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def write(folder, content) -> str:
 
 def refused(tmp_path, *args: str) -> str:
     """`start` ends with exit code 1 and one line; that line."""
-    listen = {"AI_TRACING_PROXY_LISTEN": "127.0.0.1:0", "AI_TRACING_ADMIN_LISTEN": "127.0.0.1:0", "AI_TRACING_STATUS_LISTEN": "127.0.0.1:0"}
+    listen = {"AI_TRACING_PROXY_LISTEN": "127.0.0.1:0", "AI_TRACING_ADMIN_LISTEN": "127.0.0.1:0", "AI_TRACING_STATUS_LISTEN": "127.0.0.1:0", "AI_TRACING_CONSOLE_LISTEN": "127.0.0.1:0"}
     done = run("start", "--data-dir", tmp_path / "data", *args, timeout=60, env=listen)
     assert done.returncode == 1, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
     assert '"ready"' not in done.stdout

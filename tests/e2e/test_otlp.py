@@ -1,15 +1,12 @@
 """What a receiver of OTLP traces gets: one span for each call, once, whatever state the receiver is in."""
 
-import importlib.util
 import json
-import socket
-import subprocess
-from pathlib import Path
 
 import pytest
 from fake_otlp import FakeOtlp
 from gateway import until
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes, openai_attributes
+from peers import free_port
 from test_langfuse import QUEUE, everything, send
 from test_langfuse import plugin as langfuse_plugin
 from upstream import Answer, fixture
@@ -293,89 +290,3 @@ def test_a_receiver_that_comes_up_later(start, upstream):
         back.check()
     finally:
         back.close()
-
-
-# --- a receiver that others wrote -------------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture
-def rotel(otlp, tmp_path):
-    """Rotel, a collector (`pip install rotel`), in front of `otlp`; its addresses for HTTP and gRPC. Skipped where it is
-    not installed."""
-    package = importlib.util.find_spec("rotel")
-    if package is None:
-        pytest.skip("rotel is not installed")
-    port, grpc_port = free_port(), free_port()
-    options = {
-        "--otlp-http-endpoint": f"127.0.0.1:{port}", "--otlp-grpc-endpoint": f"127.0.0.1:{grpc_port}", "--exporter": "otlp",
-        "--otlp-exporter-protocol": "http", "--otlp-exporter-endpoint": otlp.url, "--otlp-exporter-compression": "gzip",
-        "--batch-timeout": "100ms",
-    }  # fmt: skip
-    arguments = [argument for pair in options.items() for argument in pair]
-    with (tmp_path / "rotel.log").open("wb") as log:
-        agent = Path(package.submodule_search_locations[0]) / "rotel-agent"
-        process = subprocess.Popen([agent, "start", *arguments], stdout=log, stderr=log, cwd=tmp_path)
-    try:
-        ready = lambda: process.poll() is None and accepts(port) and accepts(grpc_port)  # noqa: E731
-        until(ready, what=lambda: (tmp_path / "rotel.log").read_text())
-        yield f"http://127.0.0.1:{port}", f"http://127.0.0.1:{grpc_port}"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
-def test_through_a_collector_of_others(start, upstream, otlp, rotel):
-    """What a collector reads and writes again is what we sent."""
-    gateway = start()
-    # The same record by all ways, told apart by the environment of the resource.
-    ways = {"direct": (otlp.url, "http/protobuf"), "collected": (rotel[0], "http/protobuf"), "called": (rotel[1], "grpc")}
-    for name, (endpoint, protocol) in ways.items():
-        config = {"otlp_endpoint": endpoint, "otlp_protocol": protocol, "environment": name, "queue": QUEUE}
-        gateway.serve(name, upstream.url, [f"/{name}"], plugin={**config, "otlp_metrics_temporality": "delta"})
-        for case in (fixture("chat_plain"), fixture("chat_tools_stream"), fixture("embeddings"), fixture("chat_error_429")):
-            upstream.add(case.id, case.answer())
-            headers = [*case.request_headers, ("x-case", case.id), ("x-message-id", case.id)]
-            reply = gateway.request("POST", f"/{name}{case.path}", case.request_body, headers)
-            assert reply.status == case.status
-    otlp.wait(lambda: len(otlp.spans()) == 12, what=lambda: f"twelve spans (have {len(otlp.spans())})\n{gateway.log()[-2000:]}")
-
-    def told(environment: str) -> dict:
-        """What does not differ from call to call."""
-        own = ("ai_tracing.call_id", "ai_tracing.message_id", "ai_tracing.service", "ai_tracing.route", "url.path")
-        changing = (*own, "gen_ai.server.", "gen_ai.response.time", "traceloop.association.properties.environment")
-        spans = [span for span in otlp.spans() if span.resource["deployment.environment.name"] == environment]
-        return {
-            span.attributes["ai_tracing.message_id"]: (
-                span.name, span.error, span.scope, {k: v for k, v in span.attributes.items() if not k.startswith(changing)}
-            )
-            for span in spans
-        }  # fmt: skip
-
-    assert len(told("collected")) == 4
-    assert told("collected") == told("called") == told("direct")
-
-    def measured(environment: str) -> list:
-        """What was counted, without what a clock decides."""
-        points = [point for point in otlp.points() if point.resource["deployment.environment.name"] == environment]
-        return sorted(
-            (point.name, point.unit, point.temporality, sorted(point.attributes.items(), key=str), point.count, point.bounds)
-            for point in points
-        )
-
-    assert gateway.stop() == 0
-    otlp.wait(lambda: all(len(measured(name)) == len(measured("direct")) > 10 for name in ways), what="metrics by every way")
-    assert measured("collected") == measured("called") == measured("direct")

@@ -84,34 +84,50 @@ def test_the_collector_writes_what_the_record_says(start, upstream, collector):
 
 
 def test_the_collector_changes_nothing(start, upstream, collector):
-    """Attribute by attribute, what it has written is what a receiver of our own has parsed."""
+    """Spans and metrics by HTTP and by gRPC: what it has written is, attribute by attribute, what a receiver of our own
+    has parsed."""
     collector.start()
     own = FakeOtlp()
+    ways = {"direct": (own.url, "http/protobuf"), "collected": (collector.url, "http/protobuf"), "called": (collector.grpc_url, "grpc")}
     try:
         gateway = start()
-        for name, endpoint in (("direct", own.url), ("collected", collector.url)):
-            gateway.serve(name, upstream.url, [f"/{name}"], plugin={"otlp_endpoint": endpoint, "queue": QUEUE})
+        for name, (endpoint, protocol) in ways.items():
+            config = {"otlp_endpoint": endpoint, "otlp_protocol": protocol, "environment": name, "queue": QUEUE}
+            gateway.serve(name, upstream.url, [f"/{name}"], plugin=config)
             for case in CASES:
                 play(gateway, upstream, f"/{name}", case)
-        collector.wait(len(CASES))
+        collector.wait(2 * len(CASES))
         own.wait(lambda: len(own.spans()) == len(CASES), what="the spans that were sent directly")
+        # The last of the metrics are sent now.
+        assert gateway.stop() == 0
+        until(lambda: {point.resource["deployment.environment.name"] for point in collector.points()} == {"collected", "called"}, what="metrics")
         own.check()
     finally:
         own.close()
+    of = lambda things, name: [thing for thing in things if thing.resource["deployment.environment.name"] == name]
 
     def told(spans) -> dict:
-        """What does not differ from call to call."""
+        """What does not differ from call to call, nor from way to way."""
         changing = (
-            "ai_tracing.call_id", "ai_tracing.service", "ai_tracing.route", "url.path", "gen_ai.server.", "gen_ai.response.time"
+            "ai_tracing.call_id", "ai_tracing.service", "ai_tracing.route", "url.path", "gen_ai.server.", "gen_ai.response.time",
+            "traceloop.association.properties.environment",
         )  # fmt: skip
         return {
             span.attributes["ai_tracing.message_id"]: (
-                span.name, span.error, span.scope, span.resource, {k: v for k, v in span.attributes.items() if not k.startswith(changing)}
+                span.name, span.error, span.scope, {k: v for k, v in span.attributes.items() if not k.startswith(changing)}
             )
             for span in spans
         }  # fmt: skip
 
-    assert told(collector.spans()) == told(own.spans())
+    def measured(points) -> list:
+        """What was counted, without what a clock decides."""
+        facts = lambda point: (point.name, point.unit, point.temporality, sorted(point.attributes.items(), key=str), point.count, point.bounds)
+        return sorted(map(facts, points), key=str)
+
+    assert len(told(own.spans())) == len(CASES)
+    assert told(of(collector.spans(), "collected")) == told(of(collector.spans(), "called")) == told(own.spans())
+    assert len(measured(own.points())) > 10
+    assert measured(of(collector.points(), "collected")) == measured(of(collector.points(), "called")) == measured(own.points())
 
 
 def test_a_collector_that_refuses_and_one_that_is_down(start, upstream, collector):
@@ -156,6 +172,7 @@ def test_a_collector_that_restarts_under_load(start, upstream, collector):
                 play(gateway, upstream, "", "chat_plain", name)
                 sent.add(name)
                 number += 1
+                done.wait(0.01)
         except BaseException as failure:  # told in the test's own thread
             failures.append(failure)
 

@@ -3,6 +3,7 @@
 mod admin;
 mod calls;
 mod cli;
+mod console;
 mod db;
 mod demo;
 mod entity;

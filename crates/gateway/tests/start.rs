@@ -14,7 +14,8 @@ const FREE_PORTS: [&str; 4] = ["--proxy-listen", "127.0.0.1:0", "--status-listen
 
 fn command(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ai-tracing"));
-    command.env_clear().env("AI_TRACING_ADMIN_LISTEN", "off").arg("start").arg("--data-dir").arg(data).args(arguments);
+    command.env_clear().env("AI_TRACING_ADMIN_LISTEN", "off").env("AI_TRACING_CONSOLE_LISTEN", "off");
+    command.arg("start").arg("--data-dir").arg(data).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -101,7 +101,7 @@ async fn read(body: axum::body::Body) -> Result<Bytes, Reply> {
 
 /// Whether a browser sent the request for a page of another site: only browsers send `Origin`, and always do for such
 /// requests when they are not plain reads (which they keep from the page, since no CORS header allows it).
-fn is_from_another_site(headers: &HeaderMap) -> bool {
+pub fn is_from_another_site(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
@@ -113,7 +113,7 @@ fn is_from_another_site(headers: &HeaderMap) -> bool {
 
 /// Whether the request names a host other than `localhost` or an address. A site whose name is made to lead here (DNS
 /// rebinding) is the same site to a browser, which then shows the answers to its pages.
-fn is_for_a_foreign_name(headers: &HeaderMap) -> bool {
+pub fn is_for_a_foreign_name(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST) else { return false };
     let Some(authority) = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) else { return true };
     let name = authority.host();

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ai_tracing_core::time::At;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// Name of the file in the data directory.
 pub const FILE_NAME: &str = "traces.db";
 
 /// One script per version, in order; `PRAGMA user_version` counts how many a file has seen.
-const MIGRATIONS: &[&str] = &[include_str!("v1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql")];
 
 /// The version of the tables that this build reads and writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -57,6 +57,13 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// True when the same file may well open a moment later: somebody holds it locked, or the disk is full.
+    pub fn is_passing(&self) -> bool {
+        let Self::Sqlite { source, .. } = self else { return false };
+        let passing = [ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked, ErrorCode::DiskFull];
+        source.sqlite_error_code().is_some_and(|code| passing.contains(&code))
+    }
+
     /// True when the file's content is the problem, so that another file would do.
     fn is_corrupt(&self) -> bool {
         matches!(self, Self::Sqlite { source, .. } if is_corrupt(source))
@@ -83,6 +90,14 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
     }
     configure(&connection).and_then(|()| migrate(&mut connection)).and_then(|()| probe(&connection)).map_err(sqlite)?;
     Ok(connection)
+}
+
+/// True for a file of an earlier version: opening it takes time, a minute for a large one. Of a file that cannot be read
+/// nothing is known; opening it says more.
+pub fn is_older(path: &Path) -> bool {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let found = Connection::open_with_flags(path, flags).and_then(|connection| version(&connection));
+    found.is_ok_and(|found| (1..VERSION).contains(&found))
 }
 
 /// As [`open`], but a damaged file is moved aside and a new one begun; where the old one went is returned.
@@ -150,6 +165,9 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     // The version is read inside the transaction: of two processes that start at once, the second finds the work done.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = usize::try_from(version(&transaction)?).unwrap_or(0);
+    if done > 0 && done < MIGRATIONS.len() {
+        tracing::info!("AI Tracing: bringing the local store up to date: a large one takes a minute");
+    }
     for script in MIGRATIONS.iter().skip(done) {
         transaction.execute_batch(script)?;
     }

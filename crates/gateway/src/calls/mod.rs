@@ -9,12 +9,14 @@
 //!
 //! - [`exporter`] is the destination that the engine feeds, [`writer`] the thread that owns the writing connection.
 //! - [`file`] opens, migrates and, where it is broken, replaces the file; [`retention`] keeps it small.
+//! - [`text`] is what a search finds a call by; [`backlog`] brings files of version 1 up to it.
 //! - [`query`] holds every read.
 //!
 //! Invariants: a call is stored once, whatever is retried (its id is unique); what is stored is the record's JSON as
 //! it is printed; a store that cannot be written never holds up the proxy. Why SQLite and why rusqlite:
 //! docs/adr/0001-local-store.md.
 
+mod backlog;
 pub mod exporter;
 pub mod file;
 #[cfg(test)]
@@ -24,6 +26,7 @@ pub mod retention;
 mod row;
 #[cfg(test)]
 mod tests;
+mod text;
 pub mod writer;
 
 pub use retention::Retention;

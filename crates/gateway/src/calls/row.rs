@@ -1,38 +1,54 @@
-//! A record as a row: the columns that lists and filters need, and the record's JSON.
+//! A record as rows: the columns that lists and filters need, the record's JSON, and the words that find it.
 
 use ai_tracing_core::record::CallRecord;
-use rusqlite::{Statement, ToSql, named_params};
+use rusqlite::{Connection, ToSql, named_params, params};
+
+use super::text;
 
 /// A second insert of the same id, after a retry, changes nothing.
-pub(super) const INSERT: &str = "
+const INSERT: &str = "
     INSERT INTO calls (id, trace_id, started_at, name, service, route, provider, model, response_model, operation,
         stream, user_id, session_id, chat_id, organization_id, project_id, environment, status, end, is_error,
-        has_error, tokens_in, tokens_cached, tokens_out, tokens_reasoning, estimated, ttft_ms, duration_ms, tps, cost,
-        record)
+        has_error, tokens_in, tokens_cached, tokens_out, tokens_reasoning, estimated, ttft_ms, duration_ms, tps, cost)
     VALUES (:id, :trace_id, :started_at, :name, :service, :route, :provider, :model, :response_model, :operation,
         :stream, :user_id, :session_id, :chat_id, :organization_id, :project_id, :environment, :status, :end,
         :is_error, :has_error, :tokens_in, :tokens_cached, :tokens_out, :tokens_reasoning, :estimated, :ttft_ms,
-        :duration_ms, :tps, :cost, :record)
+        :duration_ms, :tps, :cost)
     ON CONFLICT (id) DO NOTHING";
+const INSERT_RECORD: &str = "INSERT INTO records (seq, record) VALUES (?, ?)";
+const INSERT_TEXT: &str = "INSERT INTO search (rowid, text) VALUES (?, ?)";
 
 /// One call, ready to be stored.
 #[derive(Debug)]
 pub struct Row {
     record: std::sync::Arc<CallRecord>,
     json: String,
+    text: String,
 }
 
 impl Row {
     /// Prepares a record; its JSON is made here, off the writer thread.
     pub(super) fn new(record: &std::sync::Arc<CallRecord>) -> serde_json::Result<Self> {
-        Ok(Self { json: serde_json::to_string(record.as_ref())?, record: std::sync::Arc::clone(record) })
+        let json = serde_json::to_string(record.as_ref())?;
+        Ok(Self { json, text: text::of(record), record: std::sync::Arc::clone(record) })
     }
 
-    /// Inserts the row; false when its id was there already.
-    pub(super) fn insert(&self, statement: &mut Statement<'_>) -> rusqlite::Result<bool> {
+    /// Inserts the rows, inside a transaction; false when the call's id was there already. After an error some of the
+    /// rows may be there: the caller rolls back.
+    pub(super) fn insert(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        if !self.insert_call(connection)? {
+            return Ok(false);
+        }
+        let seq = connection.last_insert_rowid();
+        connection.prepare_cached(INSERT_RECORD)?.execute(params![seq, self.json])?;
+        insert_text(connection, seq, &self.text)?;
+        Ok(true)
+    }
+
+    fn insert_call(&self, connection: &Connection) -> rusqlite::Result<bool> {
         let record = self.record.as_ref();
         let (context, usage, timing) = (&record.context, &record.usage, &record.timing);
-        let inserted = statement.execute(named_params! {
+        let inserted = connection.prepare_cached(INSERT)?.execute(named_params! {
             ":id": record.id,
             ":trace_id": record.trace_id,
             ":started_at": micros(record.timing.started_at.0),
@@ -63,10 +79,15 @@ impl Row {
             ":duration_ms": timing.total_duration_ms,
             ":tps": timing.throughput_tokens_per_second,
             ":cost": record.cost.map(|cost| cost.total),
-            ":record": self.json,
         } as &[(&str, &dyn ToSql)])?;
         Ok(inserted > 0)
     }
+}
+
+/// Makes a call known to searches.
+pub(super) fn insert_text(connection: &Connection, seq: i64, text: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(INSERT_TEXT)?.execute(params![seq, text])?;
+    Ok(())
 }
 
 /// Microseconds since the epoch, the precision of the record's JSON.

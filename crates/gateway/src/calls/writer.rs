@@ -12,13 +12,14 @@ use ai_tracing_core::time::At;
 use ai_tracing_export::exporter::Delivery;
 use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tracing::{error, warn};
 
+use super::backlog;
 use super::exporter::LocalStore;
 use super::file::{self, FILE_NAME, OpenError};
 use super::retention::{Retainer, Retention, Space};
-use super::row::{INSERT, Row};
+use super::row::Row;
 
 /// Batches that may wait for the writer. The engine sends one at a time; more only hold memory.
 const WAITING_BATCHES: usize = 4;
@@ -42,24 +43,37 @@ pub struct Store {
     sender: SyncSender<Message>,
     thread: JoinHandle<()>,
     counters: Arc<Counters>,
+    changes: watch::Receiver<u64>,
 }
 
 impl Store {
     /// Opens `traces.db` in the data directory, makes it where there is none, and starts the writer. A damaged file is
-    /// moved aside and a new one begun.
+    /// moved aside and a new one begun; one of an earlier version, or that somebody holds locked, is opened by the writer.
     ///
     /// # Errors
     /// A file of a newer version, or one that cannot be opened or written.
     pub fn open(data_dir: &Path, retention: Retention) -> Result<Self, OpenError> {
         let path = data_dir.join(FILE_NAME);
-        let (connection, moved) = file::open_or_replace(&path, now())?;
         let counters = Arc::new(Counters::default());
-        if let Some(moved) = moved {
-            counters.report_replaced(&path, &moved);
-        }
-        counters.note_size(&connection);
+        // The start does not wait for an older file, nor for who holds it locked: the writer does.
+        let connection = match file::is_older(&path) {
+            true => None,
+            false => match file::open_or_replace(&path, now()) {
+                Ok((connection, moved)) => {
+                    if let Some(moved) = moved {
+                        counters.report_replaced(&path, &moved);
+                    }
+                    counters.note_size(&connection);
+                    Some(connection)
+                }
+                Err(error) if error.is_passing() => None,
+                Err(error) => return Err(error),
+            },
+        };
         let (sender, messages) = sync_channel(WAITING_BATCHES);
-        let writer = Writer::new(path.clone(), connection, retention, Arc::clone(&counters));
+        let (changed, changes) = watch::channel(0);
+        let mut writer = Writer::new(path.clone(), connection, retention, Arc::clone(&counters));
+        writer.changed = changed;
         let thread = std::thread::Builder::new()
             .name("local-store".into())
             .spawn(move || {
@@ -67,7 +81,12 @@ impl Store {
                 writer.run(&messages);
             })
             .map_err(|source| OpenError::Io { path, source })?;
-        Ok(Self { sender, thread, counters })
+        Ok(Self { sender, thread, counters, changes })
+    }
+
+    /// Changes its value after each batch that was stored, so that readers need not ask again and again.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
     }
 
     /// The destination to give to the engine.
@@ -171,20 +190,24 @@ impl Counters {
 /// What the thread runs.
 pub(super) struct Writer {
     path: PathBuf,
-    /// `None` after damage was found, until a new file could be opened.
+    /// `None` until the file could be opened: at first, and after damage was found.
     connection: Option<Connection>,
     retainer: Retainer,
     counters: Arc<Counters>,
+    /// Counts the batches that were stored.
+    changed: watch::Sender<u64>,
 }
 
 impl Writer {
-    pub fn new(path: PathBuf, connection: Connection, retention: Retention, counters: Arc<Counters>) -> Self {
-        Self { path, connection: Some(connection), retainer: Retainer::new(retention), counters }
+    pub fn new(path: PathBuf, connection: Option<Connection>, retention: Retention, counters: Arc<Counters>) -> Self {
+        let (changed, _) = watch::channel(0);
+        Self { path, connection, retainer: Retainer::new(retention), counters, changed }
     }
 
     fn run(mut self, messages: &Receiver<Message>) {
-        if let Some(connection) = &self.connection {
-            self.counters.note_rows(connection);
+        match &self.connection {
+            Some(connection) => self.counters.note_rows(connection),
+            None => self.begin(),
         }
         // Retention begins at once: a gateway that was down for a month starts with old calls.
         let mut due = Instant::now();
@@ -203,6 +226,16 @@ impl Writer {
         }
     }
 
+    /// Opens a file that the start has not waited for. What cannot be opened now is tried again with each batch.
+    fn begin(&mut self) {
+        if let Err(trouble) = self.reopen()
+            && let Delivery::Retry { why, .. } | Delivery::Fatal { why } = trouble.delivery(&self.path)
+        {
+            error!(%why, "AI Tracing: the local store cannot be opened: calls wait for it");
+            self.counters.note_error(Some(why));
+        }
+    }
+
     /// One step of retention; `due` becomes now while there is more to do.
     pub fn retain(&mut self, due: &mut Instant) {
         *due = Instant::now() + RETENTION_EVERY;
@@ -214,12 +247,26 @@ impl Writer {
                 self.counters.aged_out.fetch_add(step.aged_out as u64, Relaxed);
                 self.counters.crowded_out.fetch_add(step.crowded_out as u64, Relaxed);
                 self.counters.note_size(connection);
-                if step.more {
-                    *due = Instant::now();
+                match step.more {
+                    true => *due = Instant::now(),
+                    false => self.index(due),
                 }
             }
             Err(error) => {
                 warn!(%error, "AI Tracing: the local store cannot delete old calls");
+                self.after(&error);
+            }
+        }
+    }
+
+    /// One step of making the calls of an older file known to searches; `due` becomes now while there is more to do.
+    fn index(&mut self, due: &mut Instant) {
+        let Some(connection) = &mut self.connection else { return };
+        match backlog::step(connection) {
+            Ok(true) => *due = Instant::now(),
+            Ok(false) => {}
+            Err(error) => {
+                warn!(%error, "AI Tracing: the local store cannot index older calls");
                 self.after(&error);
             }
         }
@@ -235,6 +282,7 @@ impl Writer {
                 self.counters.duplicates.fetch_add(inserted.duplicates, Relaxed);
                 self.counters.refused.fetch_add(inserted.refused.len() as u64, Relaxed);
                 self.counters.note_error(None);
+                self.changed.send_modify(|batches| *batches += 1);
                 if inserted.refused.is_empty() {
                     return Delivery::Accepted;
                 }
@@ -295,16 +343,18 @@ struct Inserted {
 /// One transaction for the batch. A row that SQLite refuses for what it is does not take the others with it.
 fn insert(connection: &mut Connection, rows: &[Row]) -> rusqlite::Result<Inserted> {
     let mut inserted = Inserted::default();
-    let transaction = connection.transaction()?;
-    {
-        let mut statement = transaction.prepare_cached(INSERT)?;
-        for (index, row) in rows.iter().enumerate() {
-            match row.insert(&mut statement) {
-                Ok(true) => inserted.stored += 1,
-                Ok(false) => inserted.duplicates += 1,
-                Err(error) if is_about_the_row(&error) => inserted.refused.push((index, error.to_string())),
-                Err(error) => return Err(error),
+    let mut transaction = connection.transaction()?;
+    for (index, row) in rows.iter().enumerate() {
+        // A row of its own in each of three tables: all or none.
+        let savepoint = transaction.savepoint()?;
+        match row.insert(&savepoint) {
+            Ok(true) => {
+                savepoint.commit()?;
+                inserted.stored += 1;
             }
+            Ok(false) => inserted.duplicates += 1,
+            Err(error) if is_about_the_row(&error) => inserted.refused.push((index, error.to_string())),
+            Err(error) => return Err(error),
         }
     }
     transaction.commit()?;

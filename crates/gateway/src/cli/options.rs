@@ -33,6 +33,12 @@ pub struct Start {
     /// Address of the status API, or `off`
     #[arg(long, env = "AI_TRACING_STATUS_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8100")]
     pub status_listen: String,
+    /// Address of the console, a web page that shows the traced calls, or `off`
+    #[arg(long, env = "AI_TRACING_CONSOLE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8002")]
+    pub console_listen: String,
+    /// What the console asks for before it shows anything; needed where it listens on more than loopback
+    #[arg(long, env = "AI_TRACING_CONSOLE_TOKEN", value_name = "SECRET", hide_env_values = true)]
+    pub console_token: Option<Secret>,
     /// Certificate chain (PEM) for addresses with `ssl`
     #[arg(long, env = "AI_TRACING_SSL_CERT", value_name = "FILE", requires = "ssl_cert_key")]
     pub ssl_cert: Option<PathBuf>,
@@ -83,6 +89,22 @@ pub struct Start {
     /// What is logged of the gateway itself; how much of each call is the plugin's `log_level`
     #[arg(long, env = "AI_TRACING_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     pub log_level: Level,
+}
+
+/// An option that is never shown.
+#[derive(Clone)]
+pub struct Secret(pub String);
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(hidden)")
+    }
 }
 
 /// When the spool is made to survive a power cut.

@@ -1,7 +1,7 @@
 //! `ai-tracing start`: puts the parts together, runs until a signal, and takes them apart in order.
 //!
 //! ```text
-//! start: logs ─ engine ─ local store ─ configuration ─ listeners ─ proxy threads ─ Admin and status API ─ "ready"
+//! start: logs ─ engine ─ local store ─ configuration ─ listeners ─ proxy threads ─ Admin, status API, console ─ "ready"
 //! stop:  not ready ─ proxy drains ─ Admin and status API ─ engine flushes ─ local store
 //! ```
 //!
@@ -31,6 +31,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::options::{self, Start};
 use crate::calls::Store;
+use crate::console::{self, Access, Console};
 use crate::db::{Db, declarative};
 use crate::live::Live;
 use crate::logging;
@@ -81,6 +82,7 @@ struct Gateway {
     proxy_addresses: Vec<SocketAddr>,
     admin: Option<Api>,
     status: Option<Api>,
+    console: Option<Api>,
     drain: Duration,
     file: Option<PathBuf>,
 }
@@ -91,6 +93,10 @@ impl Gateway {
         let listens = options.proxy()?;
         let admin_address = options::address("--admin-listen", &options.admin_listen)?;
         let status_address = options::address("--status-listen", &options.status_listen)?;
+        let console_address = options::address("--console-listen", &options.console_listen)?;
+        let token = options.console_token.as_ref().map(|token| token.0.as_str());
+        let access = console_address.map(|address| Access::new(token, address, random_u128()));
+        let access = access.transpose()?;
         let environment = |name: &str| std::env::var(name).ok();
         let document = options.upstream.as_deref().map(|upstream| options::document(upstream, &environment));
         let document = document.transpose()?;
@@ -110,6 +116,7 @@ impl Gateway {
         let engine_options = Options { metrics: options.metrics(), spool: options.spool(), ..Options::default() };
         let engine = Engine::start(engine_options, vec![Box::new(CallLog)]).context("cannot start the engine")?;
         engine.always(store.exporter(), QueueOptions::default());
+        let changes = store.changes();
         let (engine, store) = (lend(engine), lend(store));
         let http = Arc::new(HttpMetrics::new(options.metrics_label_sets));
         let live = Arc::new(Live::new(compile(Arc::clone(&engine)), Arc::clone(&http)));
@@ -121,6 +128,7 @@ impl Gateway {
         }
         let proxy_addresses = bound.iter().map(|bound| bound.address).collect();
         let (admin_listener, status_listener) = (listen(admin_address).await?, listen(status_address).await?);
+        let console_listener = listen(console_address).await?;
 
         let counters = Arc::new(Counters::default());
         let budget = Arc::new(Budget::new(options.capture_memory));
@@ -142,7 +150,7 @@ impl Gateway {
             hostname: std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
             configuration: json!({
                 "proxy_listen": options.proxy_listen, "admin_listen": options.admin_listen,
-                "status_listen": options.status_listen, "data_dir": options.data_dir, "workers": workers,
+                "status_listen": options.status_listen, "console_listen": options.console_listen, "data_dir": options.data_dir, "workers": workers,
                 "client_max_body_size": options.client_max_body_size,
             }),
             metrics: metrics_page(&engine, &store, Arc::clone(&budget), Arc::clone(&counters), http),
@@ -156,6 +164,13 @@ impl Gateway {
             .transpose()?;
         let status =
             status_listener.map(|listener| Api::serve(listener, status::router(Arc::clone(&node)))).transpose()?;
+        let console = console_listener.zip(access).map(|(listener, access)| {
+            let loopback = console_address.is_some_and(|address| address.ip().is_loopback());
+            let (data_dir, node) = (options.data_dir.clone(), Arc::clone(&node));
+            let console = Console::new(data_dir, changes, node, access, super::now, loopback);
+            Api::serve(listener, console::router(Arc::new(console)))
+        });
+        let console = console.transpose()?;
         Ok(Self {
             engine,
             store,
@@ -164,6 +179,7 @@ impl Gateway {
             proxy_addresses,
             admin,
             status,
+            console,
             drain: Duration::from_secs(options.drain_timeout),
             file: options.config.clone(),
         })
@@ -177,6 +193,7 @@ impl Gateway {
             "proxy": self.proxy_addresses,
             "admin": self.admin.as_ref().map(|api| api.address),
             "status": self.status.as_ref().map(|api| api.address),
+            "console": self.console.as_ref().map(|api| api.address),
         })
     }
 
@@ -219,7 +236,7 @@ impl Gateway {
         if !self.proxy.stop(self.drain, hurry).await {
             tracing::warn!("calls were cut: they did not finish in time");
         }
-        for api in [self.admin, self.status].into_iter().flatten() {
+        for api in [self.admin, self.status, self.console].into_iter().flatten() {
             api.stop().await;
         }
         let (engine, store) = (lock(&self.engine).take(), lock(&self.store).take());

@@ -1,7 +1,7 @@
 //! `ai-tracing traces`: what the local store holds, as a table, as JSON lines, or one call in full.
 
 mod list;
-mod parse;
+pub mod parse;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -82,6 +82,18 @@ struct FilterArgs {
     /// Chat id.
     #[arg(long, value_name = "ID")]
     chat: Option<String>,
+    /// Words in the content, all of them: `"a phrase"` stands together, `begin*` is the beginning of a word.
+    #[arg(long, value_name = "WORDS")]
+    search: Option<String>,
+    /// Organization id.
+    #[arg(long, value_name = "ID")]
+    organization: Option<String>,
+    /// Project id.
+    #[arg(long, value_name = "ID")]
+    project: Option<String>,
+    /// Environment, as the plugin names it.
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
     /// Model, as requested or as answered; `*` stands for any characters.
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
@@ -134,6 +146,10 @@ impl FilterArgs {
             user: self.user,
             session: self.session,
             chat: self.chat,
+            text: self.search,
+            organization: self.organization,
+            project: self.project,
+            environment: self.environment,
             model: self.model,
             provider: self.provider,
             service: self.service,

@@ -25,6 +25,7 @@ const QUOTED_LINES: usize = 10;
 pub struct Addresses {
     pub proxy: String,
     pub admin: String,
+    pub console: String,
 }
 
 /// A running gateway; killed when dropped.
@@ -44,7 +45,7 @@ impl Gateway {
         let log_file = File::create(&log).context("cannot make the gateway's log")?;
         let mut command = Command::new(env::current_exe().context("cannot find this program")?);
         command.arg("start").arg("--data-dir").arg(data);
-        for listen in ["--proxy-listen", "--admin-listen", "--status-listen"] {
+        for listen in ["--proxy-listen", "--admin-listen", "--status-listen", "--console-listen"] {
             command.args([listen, "127.0.0.1:0"]);
         }
         // The demo is the same whatever the caller's own gateway is told.
@@ -61,7 +62,7 @@ impl Gateway {
         std::thread::Builder::new()
             .name("demo-gateway-output".into())
             .spawn(move || keep_output(BufReader::new(lines), log_file, ready))?;
-        let unready = Addresses { proxy: String::new(), admin: String::new() };
+        let unready = Addresses { proxy: String::new(), admin: String::new(), console: String::new() };
         let mut gateway = Self { child, log, addresses: unready };
         match tokio::time::timeout(READY_TIMEOUT, readied).await {
             Ok(Ok(addresses)) => gateway.addresses = addresses,
@@ -141,5 +142,5 @@ pub(super) fn addresses(line: &str) -> Option<Addresses> {
     let address = |pointer: &str| Some(line.pointer(pointer)?.as_str()?.to_owned());
     (line.get("event")? == "ready").then_some(())?;
     // The proxy may listen on several.
-    Some(Addresses { proxy: address("/proxy/0")?, admin: address("/admin")? })
+    Some(Addresses { proxy: address("/proxy/0")?, admin: address("/admin")?, console: address("/console")? })
 }

@@ -80,6 +80,7 @@ async fn show_all(show: &mut Show<'_>, addresses: &Addresses, llm: &str, data: &
     show.step("Started")?;
     show.line(&format!("simulated LLM  {llm}"))?;
     show.line(&format!("gateway        http://{}  (Admin API http://{})", addresses.proxy, addresses.admin))?;
+    show.line(&format!("console        http://{}", addresses.console))?;
 
     let client = Client::new();
     show.step("Configuring the gateway through its Admin API")?;
@@ -211,8 +212,9 @@ impl Show<'_> {
     }
 
     fn what_to_try(&mut self, addresses: &Addresses, data: &Path) -> Result<()> {
-        let Addresses { proxy, admin } = addresses;
+        let Addresses { proxy, admin, console } = addresses;
         self.step("Everything stays up until Ctrl-C. Try")?;
+        self.line(&format!("http://{console} in a browser"))?;
         self.line(&format!("curl http://{proxy}/v1/chat/completions -H 'X-User-Id: me' -d '{TRY}'"))?;
         self.line(&format!("curl http://{admin}/services/{SERVICE}/plugins"))?;
         self.line(&format!("ai-tracing traces --follow --data-dir {}", data.display()))

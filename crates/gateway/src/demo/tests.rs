@@ -109,9 +109,10 @@ async fn answers_have_the_shapes_that_traces_are_read_from() {
 
 #[test]
 fn the_ready_line_is_told_from_log_lines() {
-    let ready = r#"{"event":"ready","proxy":["127.0.0.1:8000"],"admin":"127.0.0.1:8001","status":"127.0.0.1:8100"}"#;
+    let ready = r#"{"event":"ready","proxy":["127.0.0.1:8000"],"admin":"127.0.0.1:8001","status":"127.0.0.1:8100","console":"127.0.0.1:8002"}"#;
     let addresses = gateway::addresses(ready).unwrap();
-    assert_eq!((addresses.proxy.as_str(), addresses.admin.as_str()), ("127.0.0.1:8000", "127.0.0.1:8001"));
+    let Addresses { proxy, admin, console } = addresses;
+    assert_eq!([proxy, admin, console], ["127.0.0.1:8000", "127.0.0.1:8001", "127.0.0.1:8002"]);
     for other in ["", "listening", r#"{"level":"INFO","proxy":["x"],"admin":"y"}"#, "[1]"] {
         assert_eq!(gateway::addresses(other), None, "{other}");
     }

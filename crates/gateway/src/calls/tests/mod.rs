@@ -1,3 +1,7 @@
+mod lists;
+mod migration;
+mod sums;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -14,7 +18,7 @@ use super::file::{self, FILE_NAME, OpenError, VERSION};
 use super::fixtures::{STARTED, chat, nth, with};
 use super::query::{Filter, Found, Position, ReadError, Reader};
 use super::retention::{Retainer, Space, Step};
-use super::row::{INSERT, Row};
+use super::row::Row;
 use super::writer::{Counters, Writer};
 use super::*;
 
@@ -31,8 +35,7 @@ async fn put(store: &Store, records: &[Arc<CallRecord>]) -> Delivery {
 }
 
 fn insert(connection: &Connection, record: &Arc<CallRecord>) {
-    let mut statement = connection.prepare_cached(INSERT).unwrap();
-    assert!(Row::new(record).unwrap().insert(&mut statement).unwrap());
+    assert!(Row::new(record).unwrap().insert(connection).unwrap());
 }
 
 fn times(dir: &Path) -> Vec<u64> {
@@ -138,6 +141,20 @@ async fn a_locked_file_is_a_retry_and_the_batch_arrives_afterwards() {
     assert_eq!(store.stats().last_error, None);
 }
 
+#[tokio::test]
+async fn a_file_that_is_locked_at_the_start_is_opened_later() {
+    let dir = TempDir::new().unwrap();
+    open(&dir).close().unwrap();
+    let other = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let store = open(&dir);
+    let Delivery::Retry { why, .. } = put(&store, &[Arc::new(nth(1))]).await else { panic!("a retry") };
+    assert!(why.contains("locked"), "{why}");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(put(&store, &[Arc::new(nth(1))]).await, Delivery::Accepted);
+    assert_eq!((store.stats().last_error, store.stats().rows), (None, 1));
+}
+
 #[test]
 fn a_full_disk_is_a_retry() {
     // SQLite's own page limit gives the error that a full disk gives.
@@ -146,7 +163,7 @@ fn a_full_disk_is_a_retry() {
     let pages = connection.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)).unwrap();
     connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
     let record = with(1, |record| record.response.text = Some("x".repeat(100_000)));
-    let mut writer = Writer::new(dir.path().join(FILE_NAME), connection, FOREVER, Arc::default());
+    let mut writer = Writer::new(dir.path().join(FILE_NAME), Some(connection), FOREVER, Arc::default());
     let delivery = writer.store(&[Row::new(&record).unwrap()]);
     let Delivery::Retry { why, .. } = delivery else { panic!("a retry: {delivery:?}") };
     assert!(why.contains("no space left on the disk"), "{why}");
@@ -174,7 +191,7 @@ fn damage_met_while_running_is_survived() {
     let connection = file::open(&path).unwrap();
     (1..200).for_each(|n| insert(&connection, &Arc::new(nth(n))));
     let counters = Arc::new(Counters::default());
-    let mut writer = Writer::new(path.clone(), connection, FOREVER, Arc::clone(&counters));
+    let mut writer = Writer::new(path.clone(), Some(connection), FOREVER, Arc::clone(&counters));
 
     // Damage the file behind the writer's back: all pages but the first.
     let other = Connection::open(&path).unwrap();
@@ -183,7 +200,7 @@ fn damage_met_while_running_is_survived() {
     bytes[4096..].fill(0xA5);
     fs::write(&path, bytes).unwrap();
     // Another process' write makes the writer drop what it has cached.
-    other.execute_batch("PRAGMA user_version = 1").unwrap();
+    other.pragma_update(None, "user_version", VERSION).unwrap();
     drop(other);
 
     let rows = [Row::new(&Arc::new(nth(1_000))).unwrap()];
@@ -207,7 +224,7 @@ fn a_newer_file_is_refused_and_left_alone() {
     let error = Store::open(dir.path(), FOREVER).unwrap_err();
     assert!(matches!(error, OpenError::Newer { found, .. } if found == VERSION + 1));
     assert!(error.to_string().contains("written by a newer ai-tracing"), "{error}");
-    assert!(matches!(Reader::open(dir.path()), Err(ReadError::Version { .. })));
+    assert!(matches!(Reader::open(dir.path()), Err(ReadError::Newer { .. })));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -279,7 +296,7 @@ fn deletions_are_counted() {
     let path = dir.path().join(FILE_NAME);
     let counters = Arc::new(Counters::default());
     let retention = Retention { max_bytes: 0, ..FOREVER };
-    let mut writer = Writer::new(path.clone(), file::open(&path).unwrap(), retention, Arc::clone(&counters));
+    let mut writer = Writer::new(path.clone(), Some(file::open(&path).unwrap()), retention, Arc::clone(&counters));
     assert_eq!(writer.store(&[Row::new(&Arc::new(nth(1))).unwrap()]), Delivery::Accepted);
     writer.retain(&mut std::time::Instant::now());
     let stats = counters.snapshot();
@@ -343,6 +360,11 @@ async fn each_filter_selects() {
         with(9, |r| r.end = End::ClientGone),
         with(10, |r| r.timing.total_duration_ms = 60_000.0),
         with(11, |r| r.error = Some(CallError::default())),
+        with(12, |r| r.context.organization_id = Some("o".into())),
+        with(13, |r| r.context.project_id = Some("p".into())),
+        with(14, |r| r.context.environment = Some("staging".into())),
+        with(15, |r| r.response.text = Some("Ein Gruß aus Lissabon, \"zum Beispiel\"".into())),
+        with(16, |r| r.status = Some(302)),
     ];
     put(&store, &records).await;
     let reader = Reader::open(dir.path()).unwrap();
@@ -354,21 +376,34 @@ async fn each_filter_selects() {
     };
     let all = || Filter::default();
     let some = |text: &str| Some(text.to_owned());
-    assert_eq!(found(all()).len(), 11);
+    assert_eq!(found(all()).len(), 16);
     assert_eq!(found(Filter { user: some("u"), ..all() }), [1]);
     assert_eq!(found(Filter { session: some("s"), ..all() }), [2]);
     assert_eq!(found(Filter { chat: some("c"), ..all() }), [3]);
     assert_eq!(found(Filter { model: some("claude-x[1]"), ..all() }), [4]);
     assert_eq!(found(Filter { model: some("claude-?"), ..all() }), [0i64; 0]);
     assert_eq!(found(Filter { model: some("claude*"), ..all() }), [4]);
-    assert_eq!(found(Filter { model: some("gpt-4o-mini-2024-07-18"), ..all() }).len(), 10);
+    assert_eq!(found(Filter { model: some("gpt-4o-mini-2024-07-18"), ..all() }).len(), 15);
     assert_eq!(found(Filter { provider: some("vllm"), ..all() }), [5]);
     assert_eq!(found(Filter { service: some("svc"), ..all() }), [6]);
     assert_eq!(found(Filter { route: some("/generate"), ..all() }), [7]);
-    assert_eq!(found(Filter { route: some("chat"), ..all() }).len(), 10);
+    assert_eq!(found(Filter { route: some("chat"), ..all() }).len(), 15);
     assert_eq!(found(Filter { status: Some((400, 499)), ..all() }), [8]);
     assert_eq!(found(Filter { errors: true, ..all() }), [8, 9, 11]);
     assert_eq!(found(Filter { slower_than_ms: Some(59_999.0), ..all() }), [10]);
+    assert_eq!(found(Filter { organization: some("o"), ..all() }), [12]);
+    assert_eq!(found(Filter { project: some("p"), ..all() }), [13]);
+    assert_eq!(found(Filter { environment: some("staging"), ..all() }), [14]);
+    assert_eq!(found(Filter { status: Some((300, 499)), ..all() }), [8, 16]);
+    for text in ["lissabon", "GRUSS", "gruß aus", "lissabon \"ein gruß\"", "liss*", "\"zum Beispiel\""] {
+        let expected: &[i64] = if text == "GRUSS" { &[] } else { &[15] };
+        assert_eq!(found(Filter { text: some(text), ..all() }), expected, "{text}");
+    }
+    for text in ["liss", "\"gruß ein\"", "lissabon nowhere", "!?", "\"", "lissabon OR nowhere"] {
+        assert_eq!(found(Filter { text: some(text), ..all() }), [0i64; 0], "{text}");
+    }
+    assert_eq!(found(Filter { text: some("lissabon"), status: Some((200, 299)), ..all() }), [15]);
+    assert_eq!(found(Filter { text: some("lissabon"), user: some("u"), ..all() }), [0i64; 0]);
     let (since, until) = (Some(nth(3).timing.started_at), Some(nth(5).timing.started_at));
     assert_eq!(found(Filter { since, until, ..all() }), [3, 4]);
     assert_eq!(found(Filter { user: some("u"), errors: true, ..all() }), [0i64; 0]);
@@ -452,7 +487,7 @@ fn keys(value: &serde_json::Value, found: &mut Vec<String>) {
 
 #[test]
 fn the_documentation_names_every_field() {
-    let documentation = include_str!("../../../../docs/record.md");
+    let documentation = include_str!("../../../../../docs/record.md");
     let mut found = Vec::new();
     keys(&serde_json::to_value(chat()).unwrap(), &mut found);
     assert!(found.len() > 60, "{found:?}");

@@ -1,0 +1,106 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { Status } from '../calls/CallsTable';
+import type { CallDetail, Info } from '../lib/api';
+import { compact, dollars, duration, exactly, perSecond } from '../lib/format';
+import { useKeys } from '../lib/keys';
+import { useLoad } from '../lib/load';
+import { change, usePlace } from '../lib/url';
+import { Conversation } from './Conversation';
+import { Copy } from './Copy';
+import { Details } from './Details';
+import { RecordJson } from './RecordJson';
+import { Waterfall } from './Waterfall';
+import { curl } from './curl';
+
+const VIEWS = [['conversation', 'Conversation'], ['details', 'Details'], ['json', 'Record']] as const;
+type View = (typeof VIEWS)[number][0];
+
+interface Props {
+  id: string;
+  onClose: () => void;
+  onPrevious: () => void;
+  onNext: () => void;
+  onOther: (id: string) => void;
+}
+
+/** One call, beside the list that it was picked from. */
+export function CallPanel({ id, onClose, onPrevious, onNext, onOther }: Props) {
+  const { params } = usePlace();
+  const { data, error } = useLoad<CallDetail>(`calls/${encodeURIComponent(id)}`);
+  const { data: info } = useLoad<Info>('info');
+  const [last, setLast] = useState<CallDetail | null>(null);
+  const body = useRef<HTMLDivElement>(null);
+  // The call before stays until the next one is there: walking through a list does not flicker.
+  useEffect(() => { if (data) setLast(data); }, [data]);
+  useEffect(() => { body.current?.scrollTo(0, 0); }, [last?.call.id]);
+  const named = params.get('view');
+  const view: View = VIEWS.some(([name]) => name === named) ? (named as View) : 'conversation';
+  const show = (name: View) => change({ view: name === 'conversation' ? null : name }, true);
+  useKeys({ '1': () => show('conversation'), '2': () => show('details'), '3': () => show('json') });
+
+  const shown = last;
+  return (
+    <section class="panel" aria-label="Call">
+      <header>
+        <div class="title">
+          {shown ? (
+            <h2>
+              <bdi>{shown.call.model ?? shown.call.operation}</bdi> <Status call={shown.call} />
+            </h2>
+          ) : <h2>Call</h2>}
+          <div class="actions">
+            <button type="button" aria-label="Previous call (k)" title="Previous (k)" onClick={onPrevious}>↑</button>
+            <button type="button" aria-label="Next call (j)" title="Next (j)" onClick={onNext}>↓</button>
+            <button type="button" aria-label="Close (Escape)" title="Close (Esc)" onClick={onClose}>×</button>
+          </div>
+        </div>
+        {shown && (
+          <>
+            <p class="sub">
+              <time dateTime={shown.call.started_at}>{exactly(shown.call.started_at)}</time>
+              <span><bdi>{shown.record.method} {shown.call.name}</bdi></span>
+              <span><bdi>{shown.call.provider}</bdi></span>
+            </p>
+            <div class="facts">
+              <Fact name="Duration" value={duration(shown.call.duration_ms)} />
+              <Fact name="First token" value={duration(shown.call.ttft_ms)} />
+              <Fact name="Tokens in" value={`${shown.call.estimated ? '~' : ''}${compact(shown.call.tokens_in)}`} />
+              <Fact name="Tokens out" value={`${shown.call.estimated ? '~' : ''}${compact(shown.call.tokens_out)}`} />
+              <Fact name="Speed" value={perSecond(shown.call.tps)} />
+              <Fact name="Cost" value={dollars(shown.call.cost)} />
+            </div>
+            <Waterfall record={shown.record} />
+            <div class="tabs">
+              <div role="tablist" aria-label="Views of the call">
+              {VIEWS.map(([name, label], index) => (
+                <button type="button" role="tab" key={name} id={`tab-${name}`} aria-selected={view === name} aria-controls="call-view" title={`${label} (${index + 1})`} onClick={() => show(name)}>{label}</button>
+              ))}
+              </div>
+              <span class="spacer" />
+              <Copy label="Copy link" text={() => `${location.origin}/?call=${shown.call.id}`} />
+              <Copy label="Copy as curl" text={() => curl(shown.record)} hidden={curl(shown.record) === ''} />
+              {info?.langfuse && <a href={`${info.langfuse}/trace/${shown.call.trace_id}`} target="_blank" rel="noopener noreferrer">Langfuse</a>}
+            </div>
+          </>
+        )}
+      </header>
+      {/* Scrolled by keyboard too, so it takes the focus. */}
+      <div class="content" id="call-view" role="tabpanel" aria-labelledby={shown ? `tab-${view}` : undefined} tabIndex={0} ref={body}>
+        {error && <p class="error" role="alert">{error}</p>}
+        {!error && !shown && <p class="quiet">Loading …</p>}
+        {!error && shown && view === 'conversation' && <Conversation key={shown.call.id} record={shown.record} />}
+        {!error && shown && view === 'details' && <Details detail={shown} onOther={onOther} />}
+        {!error && shown && view === 'json' && <RecordJson key={shown.call.id} record={shown.record} />}
+      </div>
+    </section>
+  );
+}
+
+function Fact({ name, value }: { name: string; value: string }) {
+  return (
+    <div>
+      <span class="name">{name}</span>
+      <span class="value">{value}</span>
+    </div>
+  );
+}

@@ -1,0 +1,100 @@
+import { useRef, useState } from 'preact/hooks';
+import { CallPanel } from '../call/CallPanel';
+import { useKeys } from '../lib/keys';
+import { change, go, href, usePlace } from '../lib/url';
+import { CallsTable } from './CallsTable';
+import { FilterBar } from './FilterBar';
+import { isFiltered, query } from './filters';
+import { useCalls } from './list';
+
+interface Props {
+  /** Parameters that the page itself fixes, such as the session. */
+  fixed?: Record<string, string>;
+  order?: 'newest' | 'oldest';
+  /** What stands above the list instead of the filters. */
+  head?: preact.ComponentChildren;
+}
+
+/** Calls as a list, and the one that is open beside it. */
+export function CallsPage({ fixed = {}, order = 'newest', head }: Props) {
+  const { params } = usePlace();
+  const [live, setLive] = useState(true);
+  const scroller = useRef<HTMLDivElement>(null);
+  const asked = query(params);
+  for (const [name, value] of Object.entries(fixed)) asked.set(name, value);
+  const list = useCalls(asked.toString(), order, live && !params.get('until'), () => (scroller.current?.scrollTop ?? 0) < 60);
+  const open = params.get('call');
+  const [marked, setMarked] = useState<string | null>(null);
+  const selected = open ?? marked;
+  // Keys come faster than the page is drawn: each one counts from where the one before has led.
+  const at = useRef(selected);
+  at.current = selected;
+
+  const move = (by: number) => {
+    if (list.calls.length === 0) return;
+    const index = list.calls.findIndex((call) => call.id === at.current);
+    const to = index < 0 ? 0 : Math.min(Math.max(index + by, 0), list.calls.length - 1);
+    const call = list.calls[to]!;
+    at.current = call.id;
+    setMarked(call.id);
+    // Passing by is no step to go back to.
+    if (open) change({ call: call.id }, true);
+  };
+  const end = (last: boolean) => move(last ? list.calls.length : -list.calls.length);
+  useKeys({
+    j: () => move(1),
+    ArrowDown: () => move(1),
+    k: () => move(-1),
+    ArrowUp: () => move(-1),
+    g: () => end(false),
+    G: () => end(true),
+    Enter: () => at.current && change({ call: at.current }),
+    Escape: () => (open ? close() : setMarked(null)),
+    e: () => change({ errors: params.get('errors') === 'true' ? null : 'true' }),
+    p: () => setLive(!live),
+  });
+  const close = () => {
+    setMarked(open);
+    change({ call: null });
+    scroller.current?.querySelector<HTMLElement>('[role=grid]')?.focus({ preventScroll: true });
+  };
+  const filtered = isFiltered(params);
+  return (
+    <div class={`calls ${open ? 'split' : ''}`}>
+      {head ?? (
+        <div class="bar">
+          <h1 class="unseen">Calls</h1>
+          <FilterBar />
+          <Live state={live ? list.live : 'off'} onToggle={() => setLive(!live)} past={!!params.get('until')} />
+        </div>
+      )}
+      <div class="panes">
+        <CallsTable
+          key={asked.toString()}
+          list={list}
+          selected={selected}
+          scroller={scroller}
+          onOpen={(call) => { setMarked(call.id); change({ call: call.id }); }}
+          empty={
+            <div class="empty">
+              <h2>{filtered ? 'No call matches' : 'No calls yet'}</h2>
+              {filtered
+                ? <p>Nothing in the local store fits these filters. <a href={href(location.pathname)}>Clear them</a></p>
+                : <p>Send one through the gateway: it appears here by itself.</p>}
+            </div>
+          }
+        />
+        {open && <CallPanel id={open} onClose={close} onPrevious={() => move(-1)} onNext={() => move(1)} onOther={(id) => go(href(location.pathname, new URLSearchParams({ ...Object.fromEntries(params), call: id })))} />}
+      </div>
+    </div>
+  );
+}
+
+function Live({ state, past, onToggle }: { state: 'on' | 'off' | 'lost'; past: boolean; onToggle: () => void }) {
+  const text = past ? 'Past' : { on: 'Live', off: 'Paused', lost: 'Reconnecting' }[state];
+  return (
+    <button type="button" class={`live ${past ? 'off' : state}`} aria-pressed={state !== 'off'} title="New calls appear by themselves (p)" disabled={past} onClick={onToggle}>
+      <span aria-hidden="true" class="dot" /> {text}
+    </button>
+  );
+}

@@ -1,0 +1,48 @@
+import type { Delivery } from '../lib/api';
+import { bytes, count, duration } from '../lib/format';
+import { useLoad } from '../lib/load';
+
+/** Whether traces arrive where they are sent. */
+export function DeliveryHealth() {
+  const { data, error } = useLoad<Delivery>('delivery', '', 5_000);
+  const sum = (counts: Record<string, number>) => Object.values(counts).reduce((all, one) => all + one, 0);
+  const sink = data?.export?.sink ?? {};
+  const lost = (sink.dropped_entries ?? 0) + (sink.dropped_bytes ?? 0) + (sink.dropped_closed ?? 0);
+  return (
+    <section class="delivery">
+      <h2>Delivery</h2>
+      {error && <p class="error" role="alert">{error}</p>}
+      {data?.export && (
+        <div class="wide" tabIndex={0} role="region" aria-label="Destinations">
+          <table>
+            <thead><tr><th>Destination</th><th>State</th><th class="number">Delivered</th><th class="number">Waiting</th><th class="number">Oldest</th><th class="number">Dropped</th><th class="number">Retries</th></tr></thead>
+            <tbody>
+              {data.export.destinations.map((destination) => (
+                <tr key={destination.name}>
+                  <td class="id"><bdi>{destination.name}</bdi></td>
+                  <td class={destination.failing ? 'bad' : ''}><bdi>{destination.failing ?? 'in order'}</bdi></td>
+                  <td class="number">{count(destination.delivered)}</td>
+                  <td class="number">{count(destination.waiting)}</td>
+                  <td class="number">{destination.waiting ? duration(destination.oldest_seconds * 1000) : '–'}</td>
+                  <td class={`number ${sum(destination.dropped) ? 'bad' : ''}`}>{count(sum(destination.dropped))}</td>
+                  <td class="number">{count(destination.retries)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {data?.export && (
+        <p class="quiet">
+          Since the start: {count(data.export.records)} calls read, {count(sink.waiting)} waiting to be read, {count(lost)} dropped before, {count(data.export.unreadable)} unreadable, {count(data.export.sampled_out)} sampled out, {count(data.capture.without_bodies)} without their bodies for want of memory.
+        </p>
+      )}
+      {data?.store && (
+        <p class="quiet">
+          Local store: {count(data.store.rows)} calls, {bytes(data.store.file_bytes)}; deleted {count(data.store.aged_out)} for age and {count(data.store.crowded_out)} for size.
+          {data.store.last_error && <span class="bad"> {data.store.last_error}</span>}
+        </p>
+      )}
+    </section>
+  );
+}

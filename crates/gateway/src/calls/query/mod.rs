@@ -1,0 +1,193 @@
+//! Every read of the local store: [`list`] for lists and what is new, [`overview`] and [`groups`] for sums; here: opening
+//! it, and one call.
+//!
+//! A [`Reader`] opens the file read-only, so it works while the gateway writes and when it does not run. Each query is
+//! its own short read: nothing holds up the writer's checkpoints.
+
+mod filter;
+mod groups;
+mod histogram;
+mod list;
+mod overview;
+mod sums;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use super::file::{self, FILE_NAME, VERSION};
+use super::row::micros;
+use list::{COLUMNS, limit_value};
+
+pub use filter::Filter;
+pub use groups::{Facet, User};
+pub use list::{Cursor, Order, Position, Summary};
+pub use overview::{By, Span};
+
+/// How long a read waits for the moments in which even a reader must.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Calls that are looked at for one page where no index answers the filter: reading them takes some tens of
+/// milliseconds.
+const IN_REACH: usize = 20_000;
+/// Candidates named at most for an id that fits several calls.
+const CANDIDATES: usize = 10;
+
+/// Why the store cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is no file.
+    #[error(
+        "no traces at {path}: start the gateway with `ai-tracing start` and send it a call, \
+         or name its data directory with --data-dir"
+    )]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The file is of an earlier version.
+    #[error(
+        "{path} has tables of version {found}: `ai-tracing start` brings them to version {VERSION}, \
+         which takes a minute for a large file"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its `user_version`.
+        found: i64,
+    },
+    /// The file is of a later version.
+    #[error(
+        "{path} has tables of version {found}, this ai-tracing reads version {VERSION}: \
+         use the version of the gateway that writes it"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its `user_version`.
+        found: i64,
+    },
+    /// The file cannot be opened, or is no database.
+    #[error("cannot read {path}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// A query failed.
+    #[error("cannot read the local store: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// What an id, a trace id or the beginning of one stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// One call, or all calls of one trace, oldest first.
+    Calls(Vec<Summary>),
+    /// Several; some of them.
+    Ambiguous(Vec<Summary>),
+}
+
+/// A read-only connection to the store.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    /// Calls that are looked at for one page.
+    in_reach: usize,
+}
+
+impl Reader {
+    /// Opens the store in a data directory.
+    ///
+    /// # Errors
+    /// No file, a file of another version, or one that cannot be read.
+    pub fn open(data_dir: &Path) -> Result<Self, ReadError> {
+        let path = data_dir.join(FILE_NAME);
+        if !path.exists() {
+            return Err(ReadError::Missing { path });
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = Connection::open_with_flags(&path, flags).and_then(|connection| {
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            Ok((file::version(&connection)?, connection))
+        });
+        match opened {
+            Ok((VERSION, connection)) => Ok(Self { connection, in_reach: IN_REACH }),
+            // A file without tables: the gateway is making it at this moment, or has never got further.
+            Ok((0, _)) => Err(ReadError::Missing { path }),
+            Ok((found, _)) if found < VERSION => Err(ReadError::Older { path, found }),
+            Ok((found, _)) => Err(ReadError::Newer { path, found }),
+            Err(source) => Err(ReadError::Open { path, source }),
+        }
+    }
+
+    /// Looks at fewer calls for one page.
+    #[cfg(test)]
+    pub(super) fn with_reach(mut self, calls: usize) -> Self {
+        self.in_reach = calls;
+        self
+    }
+
+    /// The record's JSON, as it was stored; `None` when retention has deleted it meanwhile.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn record(&self, seq: i64) -> Result<Option<String>, ReadError> {
+        let mut statement = self.connection.prepare_cached("SELECT record FROM records WHERE seq = ?")?;
+        Ok(statement.query_row([seq], |row| row.get(0)).optional()?)
+    }
+
+    /// The calls of a trace, oldest first.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn trace(&self, trace_id: &str, limit: usize) -> Result<Vec<Summary>, ReadError> {
+        let sql = format!("SELECT {COLUMNS} FROM calls WHERE trace_id = ? ORDER BY started_at, seq LIMIT ?");
+        self.summaries(&sql, vec![Value::Text(trace_id.to_owned()), limit_value(limit)])
+    }
+
+    /// Looks an id up: a call's id, a trace id, or the beginning of either.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn find(&self, id: &str) -> Result<Found, ReadError> {
+        let id = id.trim().to_ascii_lowercase();
+        if id.is_empty() {
+            return Ok(Found::Nothing);
+        }
+        let exact = |column: &str| {
+            let sql = format!("SELECT {COLUMNS} FROM calls WHERE {column} = ? ORDER BY started_at, seq");
+            self.summaries(&sql, vec![Value::Text(id.clone())])
+        };
+        for column in ["id", "trace_id"] {
+            let calls = exact(column)?;
+            if !calls.is_empty() {
+                return Ok(Found::Calls(calls));
+            }
+        }
+        let beginning = |column: &str| {
+            // A range, because LIKE and GLOB use no index for a bound pattern.
+            let sql =
+                format!("SELECT {COLUMNS} FROM calls WHERE {column} >= ? AND {column} < ? ORDER BY {column} LIMIT ?");
+            let end = Value::Text(format!("{id}\u{10ffff}"));
+            self.summaries(&sql, vec![Value::Text(id.clone()), end, limit_value(CANDIDATES)])
+        };
+        let (mut by_id, by_trace) = (beginning("id")?, beginning("trace_id")?);
+        match (by_id.as_slice(), by_trace.as_slice()) {
+            ([], []) => Ok(Found::Nothing),
+            ([_], []) => Ok(Found::Calls(by_id)),
+            ([], [first, others @ ..]) if others.iter().all(|other| other.trace_id == first.trace_id) => {
+                self.find(&first.trace_id)
+            }
+            _ => {
+                by_id.extend(by_trace.into_iter().filter(|call| !call.id.starts_with(&id)));
+                by_id.truncate(CANDIDATES);
+                Ok(Found::Ambiguous(by_id))
+            }
+        }
+    }
+}
