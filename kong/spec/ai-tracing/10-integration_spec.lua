@@ -15,9 +15,9 @@ local function shell(command)
 end
 
 
--- Asks again and again, ten seconds at most, until there is an answer.
+-- Asks again and again, a minute at most, until there is an answer.
 local function until_there(ask)
-  local deadline = os.time() + 10
+  local deadline = os.time() + 60
   repeat
     local found = ask()
     if found then
