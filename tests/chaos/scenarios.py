@@ -26,6 +26,7 @@ def kill(folder: Path, say: Say, seed: int, kills: int = 50, longest: float = 1.
         stage.start()
         load = stage.load("call")
         must: set[str] = set()
+        moments: list[float] = []
         started = time.monotonic()
         for number in range(kills):
             down = stage.random.random() < 1 / 3
@@ -43,6 +44,7 @@ def kill(folder: Path, say: Say, seed: int, kills: int = 50, longest: float = 1.
                 stage.on_disk(count)
                 stage.gateway.kill()
                 must |= load.between(started, moment)
+            moments.append(time.monotonic())
             if down:
                 stage.receiver.heal()
             started = time.monotonic()
@@ -50,8 +52,11 @@ def kill(folder: Path, say: Say, seed: int, kills: int = 50, longest: float = 1.
             say(f"kill {number + 1} of {kills}: {len(load.ended)} calls ended, {len(stage.receiver.messages())} delivered")
         load.stop()
         must |= load.between(started, time.monotonic())
-        stage.receiver.delivered(must)
+        stage.on_disk()
         stage.settled()
+        missing = {name: load.ended[name] for name in must - stage.receiver.messages()}
+        before = [min(moment - ended for moment in moments if moment > ended) * 1000 for ended in missing.values()]
+        assert not missing, f"{len(missing)} of {len(must)} are lost; they had ended up to {max(before):.0f} ms before a kill"
         stage.unharmed()
         assert stage.receiver.verdict(repeats=True) == []
         lost = len(set(load.ended) - stage.receiver.messages())

@@ -20,7 +20,7 @@ decided by `plan` (one fault a request, used up), then by `fault`, or drawn by `
 | `poison` | 400 for a request in which `POISON` stands | others |
 | a number | that status | no |
 
-A call that was taken while the answer was broken may come again: nobody but the receiver knows. Everything else comes
+A call that was taken while the answer was broken, or late, may come again: nobody but the receiver knows. Everything else comes
 once; `verdict` says where that does not hold.
 """
 
@@ -43,6 +43,9 @@ TRACES_PATH = "/v1/traces"
 # What a storm is made of; `refuse` and `throttle` take their time, so they come less often.
 WEATHER = ["hang", "close", "reset", "reset_answer", "drip", "garbage", "web_page", "redirect", "partial", "torn", "small", 500, 503, 401, 404]
 RETRY_AFTER = 1
+# Seconds. On a busy machine an answer may come so late that the sender no longer waits for it, which only it knows: of
+# calls that were answered later than this nothing is claimed. Senders have to wait twice as long at least.
+LATE = 0.4
 
 
 @dataclass
@@ -77,7 +80,7 @@ class FaultReceiver(Server):
         self.findings: list[str] = []
         self._storm: random.Random | None = None
         self._share = 0.0
-        self._not_before = 0.0
+        self._not_before = self._began = 0.0
         self._books = threading.Lock()
         super().__init__(port=port)
 
@@ -145,6 +148,7 @@ class FaultReceiver(Server):
             return found
 
     def _take(self, calls: list[Call], broken: bool = False) -> None:
+        broken = broken or time.monotonic() - self._began > LATE
         with self._books:
             for call in calls:
                 taken = self.taken.setdefault(call.id, Taken(set()))
@@ -165,6 +169,8 @@ class FaultReceiver(Server):
         if time.monotonic() < self._not_before:
             self.findings.append("came back before Retry-After")
         fault = self._next_fault()
+        # Nothing is awaited from here until the calls are taken, so that this is this request's alone.
+        self._began = time.monotonic()
         try:
             body = gzip.decompress(request.body) if request.header("content-encoding") == "gzip" else request.body
             batch = request.path == BATCH_PATH

@@ -13,6 +13,8 @@ FAULTS = (
     "refuse", "hang", "close", "reset", "reset_answer", "drip", "garbage", "web_page", "redirect", "throttle", "partial", "torn", "small",
     401, 403, 404, 408, 500, 503,
 )  # fmt: skip
+# Milliseconds; see `fault_receiver.LATE`.
+TIMEOUT = 1000
 # After these a sender has to come again, so two of them show that it did; the others may be over with the first.
 REPEATED = ("hang", "close", "reset", "web_page", "redirect", "throttle", 401, 403, 404, 408, 500, 503)
 
@@ -27,10 +29,10 @@ class Scene:
 
     def destination(self) -> dict:
         if self.kind == "otlp":
-            return {"otlp_endpoint": self.receiver.url, "otlp_timeout": 300}
+            return {"otlp_endpoint": self.receiver.url, "otlp_timeout": TIMEOUT}
         return {
             "langfuse_enabled": True, "langfuse_public_key": PUBLIC, "langfuse_secret_key": SECRET, "langfuse_endpoint": self.receiver.url,
-            "langfuse_timeout": 300, "langfuse_api": "ingestion" if self.kind == "langfuse_batch" else "otlp",
+            "langfuse_timeout": TIMEOUT, "langfuse_api": "ingestion" if self.kind == "langfuse_batch" else "otlp",
         }  # fmt: skip
 
     def send(self, message: str, name: str = "chat_plain", extra=()) -> str:
@@ -144,7 +146,7 @@ def test_one_receiver_in_trouble_holds_up_no_other(start, upstream):
     try:
         gateway = start()
         langfuse = {"langfuse_enabled": True, "langfuse_public_key": PUBLIC, "langfuse_secret_key": SECRET, "langfuse_endpoint": ill.url}
-        gateway.serve("ai", upstream.url, plugin={**langfuse, "langfuse_timeout": 300, "langfuse_api": "otlp", "otlp_endpoint": well.url, "queue": QUEUE})
+        gateway.serve("ai", upstream.url, plugin={**langfuse, "langfuse_timeout": TIMEOUT, "langfuse_api": "otlp", "otlp_endpoint": well.url, "queue": QUEUE})
         case = fixture("chat_plain")
         upstream.add(case.id, case.answer())
         messages = [f"call-{number}" for number in range(20)]
