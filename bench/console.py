@@ -3,8 +3,8 @@
 
     bench/console.py [--calls N] [--rounds N] [--output FILE] [--folder DIR]
 
-The store is written as a file of version 1, whose tables need nothing but plain SQLite; the gateway migrates it when it
-starts and indexes its words while it runs, both of which are measured on the way. Each question is then asked over HTTP
+The store is written as a file of version 1, whose tables need nothing but plain SQLite; the gateway brings it up
+to date and indexes its words while it runs, both of which are measured on the way. Each question is then asked over HTTP
 as the page asks it, one after the other, on a machine that does nothing else.
 """
 
@@ -28,7 +28,6 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
 IS_BUILT = "AI_TRACING_BIN" in os.environ
 os.environ.setdefault("AI_TRACING_BIN", str(TARGET / "release" / "ai-tracing"))
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-import gateway as gateway_module  # noqa: E402
 from gateway import Gateway, until  # noqa: E402
 
 HEADING = "## The console on a large store\n"
@@ -168,11 +167,13 @@ def measure(folder: Path, count: int, rounds: int) -> tuple[str, bool]:
     data.mkdir(parents=True)
     print(f"writing {count:,} calls", file=sys.stderr)
     average = fill(data / "traces.db", count)
-    gateway_module.START_TIMEOUT = 1800
     began = time.perf_counter()
     gateway = Gateway(folder, "--upstream", "http://127.0.0.1:9", "--retention-size", str(1 << 40), data_dir=data)
-    migrated = time.perf_counter() - began
     try:
+        # It serves at once, and brings the store up to date meanwhile.
+        ready = lambda: gateway.request("GET", "/api/v1/calls?limit=1", address=gateway.console).status == 200
+        until(ready, 1800, "a store that is up to date")
+        migrated = time.perf_counter() - began
         print(f"migrated in {migrated:.0f} s; indexing", file=sys.stderr)
         # The newest are indexed first, so the oldest call's word tells the end.
         oldest = ask(gateway, "calls?order=oldest&limit=1")[1]["calls"][0]
@@ -199,8 +200,8 @@ def measure(folder: Path, count: int, rounds: int) -> tuple[str, bool]:
     worst = max(percentile(times, 0.95) for times in lists.values())
     text = f"""{HEADING}
 {count:,} calls of {average / 1e3:.1f} KB in the local store ({size:.1f} GiB with its indexes), asked over HTTP as the page asks, {rounds} times
-each: `bench/console.py`. A file of version 1 of that size was migrated in {migrated:.0f} s at the start of the gateway, and its
-words were indexed in the {indexed:.0f} s after it. The gateway's memory peaked at {memory:.0f} MiB.
+each: `bench/console.py`. A file of version 1 of that size was brought up to date in {migrated:.0f} s while the gateway
+served, and its words were indexed in the {indexed:.0f} s after that. The gateway's memory peaked at {memory:.0f} MiB.
 
 Lists and filters: p95 {percentile(everything, 0.95):.0f} ms over all of them, {worst:.0f} ms for the slowest (aim: below {LIMIT_MS} ms). A list that finds nothing
 in reach answers within the same time and says how far it has looked; the page goes on from there.

@@ -95,9 +95,13 @@ impl Stream {
     }
 
     async fn news(&self, position: Option<Position>) -> Result<News, String> {
-        let Ok(_permit) = self.console.queries.acquire().await else { return Err("stopping".to_owned()) };
+        let queries = Arc::clone(&self.console.queries);
+        let Ok(permit) = queries.acquire_owned().await else { return Err("stopping".to_owned()) };
         let (console, filter) = (Arc::clone(&self.console), Arc::clone(&self.filter));
-        let reading = tokio::task::spawn_blocking(move || News::read(&console, &filter, position));
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            News::read(&console, &filter, position)
+        });
         let read = reading.await.map_err(|why| why.to_string())?;
         read.map_err(|why| why.to_string())
     }

@@ -54,7 +54,7 @@ pub struct Console {
     clock: fn() -> At,
     /// Bound to loopback: it answers to no other name.
     loopback: bool,
-    queries: Semaphore,
+    queries: Arc<Semaphore>,
     streams: Arc<Semaphore>,
 }
 
@@ -68,7 +68,7 @@ impl Console {
         clock: fn() -> At,
         loopback: bool,
     ) -> Self {
-        let (queries, streams) = (Semaphore::new(QUERIES), Arc::new(Semaphore::new(STREAMS)));
+        let (queries, streams) = (Arc::new(Semaphore::new(QUERIES)), Arc::new(Semaphore::new(STREAMS)));
         Self { data_dir, changes, node, access, clock, loopback, queries, streams }
     }
 
@@ -77,10 +77,12 @@ impl Console {
         self: &Arc<Self>,
         work: impl FnOnce(&Self, &Reader) -> Result<Reply, Reply> + Send + 'static,
     ) -> Result<Reply, Reply> {
-        let Ok(_permit) = self.queries.acquire().await else { return Err(Reply::unexpected()) };
+        let Ok(permit) = Arc::clone(&self.queries).acquire_owned().await else { return Err(Reply::unexpected()) };
         let console = Arc::clone(self);
-        // Opened for each query: a damaged file may have been replaced since the last one.
         let reading = tokio::task::spawn_blocking(move || {
+            // Kept until the query has ended, which a client that goes away does not do.
+            let _permit = permit;
+            // Opened for each query: a damaged file may have been replaced since the last one.
             work(&console, &Reader::open(&console.data_dir).map_err(api::unreadable)?)
         });
         reading.await.unwrap_or_else(|_| Err(Reply::unexpected()))
