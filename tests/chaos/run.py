@@ -57,9 +57,10 @@ def section() -> str:
     found = {name: json.loads(file.read_text()) for name in ALL if (file := KEPT / f"{name}.json").exists()}
     out = [
         TITLE, "",
-        f"Written by `make chaos` (`tests/chaos/run.py`), on {machine()}. The optimised binary, an OTLP receiver of the",
-        "tests' own that keeps books of every call that it took, and clients that compare every answer with the upstream's.",
-        "Each of these fails when something does not hold; short forms of them are part of `make test`.", "",
+        f"Written by `make chaos` (`tests/chaos/run.py`), on {machine()}.",
+        "The optimised binary, an OTLP receiver of the tests' own that keeps books of every call that it took, and clients that",
+        "compare every answer with the upstream's. Each of these fails when something does not hold; short forms of most are part",
+        "of `make test`.", "",
         "| what happened | what was found | run for |", "|---|---|---:|",
     ]  # fmt: skip
     for entry in found.values():
@@ -67,7 +68,7 @@ def section() -> str:
         out.append(f"| {entry['what']} | {figures} | {entry['seconds']:.0f} s |")
     missing = [name for name in ALL if name not in found]
     if missing:
-        out += ["", f"Not played on this machine: {', '.join(missing)}."]
+        out += ["", f"Without a result so far: {', '.join(missing)}."]
     return "\n".join([*out, ""])
 
 

@@ -94,7 +94,14 @@ class Stage:
 
     def load(self, name: str, rate: float = 300, clients: int = 4, gateway: Gateway | None = None) -> "Load":
         """Clients that call until they are stopped; `name` begins the names of their calls."""
-        made = Load(name, lambda: (gateway or self.gateway).proxy, rate, clients)
+        def address() -> str:
+            running = gateway or self.gateway
+            # The port of one that was killed may be anybody's by now.
+            if running.exit_code is not None:
+                raise ConnectionRefusedError
+            return running.proxy
+
+        made = Load(name, address, rate, clients)
         self.loads.append(made)
         return made
 
@@ -156,7 +163,8 @@ class Load:
 
     def __init__(self, name: str, address, rate: float, clients: int):
         self.name, self.address, self.pause = name, address, clients / rate
-        # By name of the call: when its answer was complete.
+        # By name of the call: when it began, and when its answer was complete.
+        self.began: dict[str, float] = {}
         self.ended: dict[str, float] = {}
         self.latencies: list[float] = []
         # Calls that a connection's end has cut off, and answers that were not the upstream's.
@@ -175,8 +183,9 @@ class Load:
         return set(self.ended)
 
     def between(self, start: float, end: float) -> set[str]:
-        """The calls that ended between two moments."""
-        return {name for name, ended in list(self.ended.items()) if start < ended < end}
+        """The calls that began and ended between two moments. An answer may be read from a connection whose other end is
+        dead already, so it is not enough that a call ended after a kill."""
+        return {name for name, ended in list(self.ended.items()) if start < self.began[name] and ended < end}
 
     def percentiles(self) -> tuple[float, float]:
         """Median and 99th percentile of the latency, in ms."""
@@ -200,13 +209,14 @@ class Load:
                 body = reply.read()
             except (OSError, http.client.HTTPException):
                 self.cut += 1
-                connection.close()
-                connection = None
+                if connection is not None:
+                    connection.close()
+                    connection = None
                 self._done.wait(0.02)
                 continue
             now = time.monotonic()
             self.latencies.append(now - began)
-            self.ended[name] = now
+            self.began[name], self.ended[name] = began, now
             if (reply.status, body) != (200, ANSWER):
                 self.wrong.append(f"{name}: {reply.status} {body[:200]!r}")
             next_at = max(next_at + self.pause, now - 1)
