@@ -93,14 +93,14 @@ pub(crate) struct Shared {
 }
 
 impl Engine {
-    /// Opens the spool and starts the engine's thread. A spool that does not open is said in the log and shown in the
-    /// statistics; tracing goes on without it.
+    /// Starts the engine's thread, which opens the spool before anything else; calls wait in the sink meanwhile. A spool
+    /// that does not open is said in the log and shown in the statistics; tracing goes on without it.
     ///
     /// # Errors
     /// When the operating system gives no thread, or no event queue for its runtime.
     pub fn start(options: Options, observers: Vec<Box<dyn Observer>>) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let storage = options.spool.map(|options| Arc::new(Storage::open(options)));
+        let storage = options.spool.map(|options| Arc::new(Storage::new(options)));
         let shared = Arc::new(Shared {
             sink: Sink::new(options.max_entries, options.max_bytes),
             records: Counter::default(),

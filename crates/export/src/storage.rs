@@ -43,8 +43,9 @@ struct State {
 }
 
 impl Storage {
-    /// Opens the spool. Where that fails it is said, and tried again now and then: tracing goes on in memory.
-    pub fn open(options: Options) -> Self {
+    /// Not open yet: the first [`Self::keep_house`] opens it, which reads everything that an earlier process has left.
+    /// Where that fails it is said, and tried again now and then: tracing goes on in memory.
+    pub fn new(options: Options) -> Self {
         let state = State {
             spool: None,
             not_before: None,
@@ -52,16 +53,14 @@ impl Storage {
             full: Throttle::new(LOG_EVERY),
             letters_lost: Throttle::new(LOG_EVERY),
         };
-        let storage = Self {
+        Self {
             dead: DeadLetters::new(&options.dir, dead::MAX_BYTES, options.fsync == Fsync::Always),
             options,
             state: Mutex::new(state),
             watch: OnceLock::new(),
             failing: Mutex::new(None),
             memory_only: Counter::default(),
-        };
-        storage.open_now(&mut storage.state());
-        storage
+        }
     }
 
     fn open_now(&self, state: &mut State) {
@@ -212,7 +211,8 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("spool");
         block(&dir);
-        let storage = Storage::open(Options::new(dir.clone()));
+        let storage = Storage::new(Options::new(dir.clone()));
+        storage.keep_house();
         assert!(storage.stats().failing.is_some());
         unblock(&dir);
         assert_eq!(append(&storage), None);
@@ -228,7 +228,8 @@ mod tests {
     async fn a_disk_that_fails_is_left_alone_for_a_while_and_then_used_again() {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("spool");
-        let storage = Storage::open(Options::new(dir.clone()));
+        let storage = Storage::new(Options::new(dir.clone()));
+        storage.keep_house();
         assert_eq!(append(&storage), Some(2));
         std::fs::remove_dir_all(&dir).unwrap();
         block(&dir);

@@ -61,6 +61,8 @@ impl Reader {
 
     /// Runs until it is told to stop, or until nobody can tell it any more.
     pub async fn run(mut self, mut stopped: oneshot::Receiver<Duration>) -> ShutdownReport {
+        // Opens the spool, whatever comes next.
+        self.keep_house();
         let mut awake_until = Instant::now();
         let budget = loop {
             match stopped.try_recv() {

@@ -457,7 +457,9 @@ impl Bench {
 fn storage(dir: &TempDir, change: impl FnOnce(&mut spool::Options)) -> Arc<Storage> {
     let mut options = spool::Options::new(dir.path().to_owned());
     change(&mut options);
-    Arc::new(Storage::open(options))
+    let storage = Storage::new(options);
+    storage.keep_house();
+    Arc::new(storage)
 }
 
 #[tokio::test(start_paused = true)]
