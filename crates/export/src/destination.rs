@@ -4,8 +4,8 @@
 //! *behind*: nothing more is queued, and when there is room the worker takes what comes next from the spool, in order,
 //! until it has caught up.
 //!
-//! Records that the spool did not take are in the queue alone. To make room for them it drops its **oldest** records,
-//! as Kong's queue does: when a destination comes back after an hour, what happened last is worth more than what
+//! Records that the spool did not take are in the queue alone. Those that are on disk as well make room for them and are
+//! read back later; after that the queue drops its **oldest** records, as Kong's queue does: when a destination comes back after an hour, what happened last is worth more than what
 //! happened first.
 //!
 //! Every record that is offered is resolved in the end, once: delivered, or dropped with a reason. Until then it waits.
@@ -96,6 +96,15 @@ struct Queue {
     batch: usize,
 }
 
+impl Queue {
+    /// Lets go of what is on disk as well: it is read back from there. What is in memory alone needs the room.
+    fn leave_to_the_spool(&mut self) {
+        let left = self.items.extract(|waiting| waiting.position.is_some());
+        // Everything that is on its way to the destination comes before these.
+        self.behind = left.iter().filter_map(|waiting| waiting.position).chain(self.behind).min();
+    }
+}
+
 /// A record that waits.
 #[derive(Clone)]
 pub(crate) struct Waiting {
@@ -171,6 +180,9 @@ impl Destination {
             drop(queue);
             self.resolve(&[waiting], Outcome::Overflow);
             return;
+        }
+        if position.is_none() && queue.items.fits(weight).is_err() {
+            queue.leave_to_the_spool();
         }
         while let Err((_, back)) = queue.items.push(waiting, weight) {
             waiting = back;

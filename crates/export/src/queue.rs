@@ -93,6 +93,15 @@ impl<T> Bounded<T> {
         self.items.front().map(|(item, _)| item)
     }
 
+    /// Takes out what `wanted` picks, in order; the rest stays.
+    pub fn extract(&mut self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        let items = std::mem::take(&mut self.items).into_iter();
+        let (taken, kept): (VecDeque<_>, VecDeque<_>) = items.partition(|(item, _)| wanted(item));
+        self.items = kept;
+        self.bytes -= taken.iter().map(|(_, weight)| weight).sum::<usize>();
+        taken.into_iter().map(|(item, _)| item).collect()
+    }
+
     pub fn len(&self) -> usize {
         self.items.len()
     }
@@ -109,6 +118,14 @@ impl<T> Bounded<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_taken_out_makes_room() {
+        let mut queue = Bounded::new(3, 100);
+        (1..4).for_each(|weight| assert_eq!(queue.push(weight, weight), Ok(())));
+        assert_eq!(queue.extract(|item| *item != 2), [1, 3]);
+        assert_eq!((queue.len(), queue.bytes(), queue.front()), (1, 2, Some(&2)));
+    }
 
     #[test]
     fn both_bounds_hold_and_are_told_apart() {

@@ -531,6 +531,25 @@ async fn a_memory_that_is_full_drops_what_is_nowhere_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_on_disk_makes_room_for_what_is_nowhere_else_and_comes_back() {
+    let dir = TempDir::new().unwrap();
+    let storage = storage(&dir, |_| {});
+    let bench = spooled_bench(&storage, |attempt, _| if attempt < 3 { refused(None) } else { Delivery::Accepted });
+    bench.append(&storage, 0..2);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    // Two are being sent; three more in memory, one on disk alone.
+    bench.append(&storage, 2..6);
+    bench.offer(&["a", "b", "c", "d"]);
+    let stats = bench.destination.stats();
+    assert_eq!((stats.dropped.overflow, stats.memory_only, stats.waiting), (1, 3, 9), "{stats:?}");
+    let (attempts, stats) = bench.close().await;
+    let mut delivered: Vec<_> = attempts[2..].iter().flat_map(|(_, ids)| ids.clone()).collect();
+    delivered.sort_unstable();
+    assert_eq!(delivered, ["0", "1", "2", "3", "4", "5", "b", "c", "d"]);
+    assert_eq!((stats.delivered, stats.waiting), (9, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_refused_is_kept_as_a_dead_letter_alone() {
     let dir = TempDir::new().unwrap();
     let storage = storage(&dir, |_| {});
