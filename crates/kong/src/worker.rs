@@ -112,8 +112,7 @@ struct Call {
 }
 
 impl Worker {
-    /// Starts the engine's thread, and looks through what the spool has of before. Everything that is logged goes to
-    /// the process's subscriber.
+    /// Starts the engine's thread. Everything that is logged goes to the process's subscriber.
     ///
     /// # Errors
     /// When the operating system gives no thread.
