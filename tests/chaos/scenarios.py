@@ -104,7 +104,7 @@ def outage(folder: Path, say: Say, seed: int, minutes: float = 10, rate: int = 3
         sent = {name for load in stage.loads for name in load.ended}
         stage.receiver.delivered(sent)
         stage.unharmed()
-        assert stage.receiver.verdict() == []
+        assert (found := stage.receiver.verdict()) == [], (len(found), found[:3])
         assert told["offered"] == told["delivered"] == len(sent), told
         peak = memory.stop()
         assert peak < 150 << 20, f"{peak >> 20} MiB"
@@ -189,7 +189,7 @@ def clock(folder: Path, say: Say, seed: int, calls: int = 300) -> Result:
         # What was being sent at that moment may arrive all the same.
         expired = told["dropped"]["expired"]
         assert missing <= expired == sum(told["dropped"].values()), (missing, told)
-        assert stage.receiver.verdict() == []
+        assert (found := stage.receiver.verdict()) == [], (len(found), found[:3])
         return Result("clock set back by an hour, two days, forty years while calls wait", {
             "calls": f"{len(sent | old | fresh):,}", "requests harmed": "0", "lost": "0",
             "then set 25 hours ahead: given up, counted as `expired`": f"{expired:,}",
@@ -221,7 +221,7 @@ def two_processes(folder: Path, say: Say, seed: int, calls: int = 1000) -> Resul
         stage.settled(gateway=second)
         stage.unharmed()
         assert directories == 2, directories
-        assert stage.receiver.verdict() == []
+        assert (found := stage.receiver.verdict()) == [], (len(found), found[:3])
         return Result("two processes on one data directory, one of them killed", {
             "calls": f"{len(sent):,}", "lost": "0", "twice": "0", "adopted by the other": f"{stage.engine(second)['spool']['adopted']:,}",
             "all delivered after": f"{took:.0f} s",
@@ -263,7 +263,7 @@ def disk_full(folder: Path, say: Say, seed: int, size: int = 32 << 20, beyond: i
             missing = len(sent - stage.receiver.messages())
             assert missing == sum(told["dropped"].values()), f"{missing} missing, counted: {told['dropped']}"
             assert set(name for name, count in told["dropped"].items() if count) <= {"overflow"}, told["dropped"]
-            assert stage.receiver.verdict() == []
+            assert (found := stage.receiver.verdict()) == [], (len(found), found[:3])
             late = {name for name in sent if load.ended[name] > sorted(load.ended.values())[back_at + 100]}
             assert late <= stage.receiver.messages(), "what came after the space had returned is all there"
             return Result("disk full for a while, with the receiver down", {
@@ -323,7 +323,7 @@ def damaged_files(folder: Path, say: Say, seed: int, rounds: int = 20, calls: in
             say(f"round {number + 1} of {rounds}, {way.__name__}: {missing} of {len(sent)} lost so far, all counted")
         stage.unharmed()
         stage.gateway.alive()
-        assert stage.receiver.verdict() == []
+        assert (found := stage.receiver.verdict()) == [], (len(found), found[:3])
         lost = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in hurt.items())
         return Result("spool files truncated, bit-flipped, deleted under the running process", {
             "calls": f"{len(sent):,}", "rounds": str(rounds), "requests harmed": "0", "lost, all counted as `damaged`": lost,

@@ -76,7 +76,7 @@ class Stage:
         return gateway
 
     def plugin(self, **extra) -> dict:
-        return {"otlp_endpoint": self.receiver.url, "otlp_timeout": 2000, "log_level": "error", "queue": self.queue, **extra}
+        return {"otlp_endpoint": self.receiver.url, "otlp_metrics": False, "otlp_timeout": 2000, "log_level": "error", "queue": self.queue, **extra}
 
     def declaration(self) -> Path:
         """The same configuration as a file, for gateways that are to have no database."""
