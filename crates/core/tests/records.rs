@@ -399,21 +399,25 @@ fn errors_in_plain_words_are_told() {
     assert_eq!(told("text/plain", "<h1>503</h1>", ContentPolicy::Full), None);
 }
 
-#[test]
-fn what_is_kept_of_the_heads_counts() {
-    let (path, header): (String, &'static str) = (format!("/{}/v1/chat/completions", "p".repeat(3000)), "v");
-    let headers = Pairs(vec![("x-user-id", header), ("x-request-id", "0123456789")]);
-    let mut head = RequestHead {
+fn chat_head<'a>(headers: &'a dyn Headers) -> RequestHead<'a> {
+    RequestHead {
         method: "POST",
         path: "/v1/chat/completions",
         query: None,
         host: "localhost",
-        headers: &headers,
+        headers,
         upstream: None,
         service: None,
         route: None,
         consumer: None,
-    };
+    }
+}
+
+#[test]
+fn what_is_kept_of_the_heads_counts() {
+    let (path, header): (String, &'static str) = (format!("/{}/v1/chat/completions", "p".repeat(3000)), "v");
+    let headers = Pairs(vec![("x-user-id", header), ("x-request-id", "0123456789")]);
+    let mut head = chat_head(&headers);
     let ids = || Ids { call: String::new(), trace: 1, span: 2 };
     let weight = |head: &RequestHead<'_>| {
         let mut capture = Capture::start(&Arc::new(Settings::default()), head, ids(), At(START)).unwrap();
@@ -430,17 +434,7 @@ fn what_is_kept_of_the_heads_counts() {
 #[test]
 fn a_body_that_memory_ran_out_for_says_so() {
     let headers = Pairs(Vec::new());
-    let head = RequestHead {
-        method: "POST",
-        path: "/v1/chat/completions",
-        query: None,
-        host: "localhost",
-        headers: &headers,
-        upstream: None,
-        service: None,
-        route: None,
-        consumer: None,
-    };
+    let head = chat_head(&headers);
     let ids = Ids { call: String::new(), trace: 1, span: 2 };
     let mut capture = Capture::start(&Arc::new(Settings::default()), &head, ids, At(START)).unwrap();
     capture.keep_no_more();
