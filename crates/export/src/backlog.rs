@@ -6,9 +6,10 @@ use ai_tracing_core::record::CallRecord;
 use ai_tracing_core::time::At;
 use bytes::Bytes;
 
+use crate::clock::now;
 use crate::spool::dead::DeadLetter;
 use crate::spool::{Event, LaneId, LaneKey, Pending, Position, Why};
-use crate::storage::{self, Storage};
+use crate::storage::Storage;
 
 /// One lane of the spool.
 pub(crate) struct Backlog {
@@ -85,7 +86,7 @@ impl Backlog {
     /// Puts a record aside that will never be taken; false where that is not possible.
     pub fn bury(&self, label: &str, json: &[u8], why: &str) -> bool {
         let Ok(record) = serde_json::from_slice(json) else { return false };
-        let (at, label, why) = (storage::now(), label.to_owned(), why.to_owned());
+        let (at, label, why) = (now(), label.to_owned(), why.to_owned());
         self.storage.bury(&DeadLetter { at, lane: self.key, label, why, record })
     }
 

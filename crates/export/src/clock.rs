@@ -10,6 +10,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ai_tracing_core::capture::Ids;
 use ai_tracing_core::time::At;
 
+/// What the wall clock says now.
+pub fn now() -> At {
+    nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// So long after the Unix epoch.
+fn nanos(since: Duration) -> At {
+    At(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
 /// When an exchange began, on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -36,8 +46,7 @@ impl Clock {
 
     /// `instant` as wall-clock time.
     pub fn at(&self, instant: Instant) -> At {
-        let since = self.wall.saturating_add(instant.saturating_duration_since(self.begun));
-        At(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+        nanos(self.wall.saturating_add(instant.saturating_duration_since(self.begun)))
     }
 
     /// Whole milliseconds from the exchange's begin to `instant`.

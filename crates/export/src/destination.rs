@@ -18,11 +18,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::backlog::{Backlog, News, Read, Unreadable};
+use crate::clock;
 use crate::queue::Bounded;
 use crate::retry::RetryOptions;
 use crate::spool::{Event, LaneId, Position, Why};
 use crate::stats::{Counters, DestinationStats, Outcome};
-use crate::storage;
 use crate::turn::Turns;
 use crate::weight::weigh;
 
@@ -366,7 +366,7 @@ impl Destination {
         let spooled = self.backlog.as_ref().map(Backlog::waiting).filter(|_| counted.waiting > 0);
         let (spooled_bytes, spooled_since) = spooled.unwrap_or_default();
         let oldest = oldest.map_or(0.0, |since| since.elapsed().as_secs_f64());
-        let spooled = spooled_since.map_or(0.0, |since| storage::now().0.saturating_sub(since.0) as f64 / 1e9);
+        let spooled = spooled_since.map_or(0.0, |since| clock::now().0.saturating_sub(since.0) as f64 / 1e9);
         DestinationStats {
             name: self.name.clone(),
             waiting_bytes,

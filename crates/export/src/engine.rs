@@ -1,7 +1,7 @@
 //! The engine: one thread that reads finished calls into records and carries them to every destination.
 //!
 //! One thread on purpose: reading and sending traces may take the time that is left over, never the cores that serve
-//! requests. Between two records the engine yields to the exporters, which run on the same thread.
+//! requests. Once a few records are in the spool the engine yields to the exporters, which run on the same thread.
 
 use std::convert::Infallible;
 use std::io;
@@ -142,8 +142,8 @@ impl Engine {
 
     /// Compiles a plugin configuration: settings for the capture, and destinations, which are shared with every other
     /// configuration that names the same endpoint, account and form of traces; of other options, the last ones count.
-    /// `lookup` resolves `{vault://env/NAME}`
-    /// references to environment variables. A destination that no tracer uses any more delivers what it has and ends.
+    /// `lookup` resolves `{vault://env/NAME}` references to environment variables. A destination that no tracer uses any
+    /// more delivers what it has and ends.
     ///
     /// # Errors
     /// Names the parameter that cannot work; never its value.

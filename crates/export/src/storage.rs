@@ -3,11 +3,11 @@
 //! Only that thread calls in, so nobody waits for another; what other threads may see is read without the disk.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use ai_tracing_core::time::At;
 use tokio::time::Instant;
 
+use crate::clock::now;
 use crate::log::{Health, Throttle};
 use crate::spool::dead::{self, DeadLetter, DeadLetters};
 use crate::spool::{Entry, Event, Fsync, LaneId, LaneKey, Options, Pending, Position, Spool, SpoolError, Watch};
@@ -176,12 +176,6 @@ impl Storage {
     fn failing(&self) -> MutexGuard<'_, Option<String>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The wall clock.
-pub(crate) fn now() -> At {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    At(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Whose turn it is at a destination, and what there is to do.
 //!
 //! A destination runs while somebody uses it. Without users it delivers what it has and closes; a new user opens it
-//! again. Its worker can be replaced at any time: whoever has the latest [`Turn`] works, the one before hands over.
+//! again. Its worker can be replaced at any time: whoever has the latest [`Turn`] works, the one before hands over. A
+//! meter of OTLP metrics and its reporter live by the same rules.
 
 use tokio::sync::watch;
 
@@ -95,7 +96,7 @@ impl Turn {
 
     /// Ends when the mode may be another than at the last look.
     pub async fn changed(&mut self) {
-        // The sender lives as long as the destination, and the worker holds that.
+        // The sender lives as long as the work: the worker holds its destination, the reporter of metrics its turns.
         let _ = self.state.changed().await;
     }
 }

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use ai_tracing_core::time::At;
+use ai_tracing_export::clock::now;
 use ai_tracing_export::exporter::Delivery;
 use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
@@ -398,10 +398,4 @@ impl Trouble {
         };
         Delivery::Retry { after: Some(TROUBLE_AGAIN), why }
     }
-}
-
-/// The wall clock: the store's age limit is about dates.
-fn now() -> At {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    At(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

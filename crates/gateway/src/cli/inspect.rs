@@ -16,6 +16,7 @@ use std::time::Instant;
 use ai_tracing_core::record::CallRecord;
 use ai_tracing_core::settings::Settings;
 use ai_tracing_export::Courier;
+use ai_tracing_export::clock::now;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -91,8 +92,7 @@ impl Inspect {
         let draws = err_terminal.is_terminal && !self.quiet && !crate::term::is_dumb();
         let total = source::size(&sources);
         let progress = draws.then(|| Progress::new(total, err_terminal.width.unwrap_or(80), Instant::now()));
-        let listing =
-            (self.format == Format::Table).then(|| Listing::new(self.all || self.explain, super::now(), terminal));
+        let listing = (self.format == Format::Table).then(|| Listing::new(self.all || self.explain, now(), terminal));
         let mut run = Run {
             screen: Screen::new(out, err, progress),
             settings: setup.settings,

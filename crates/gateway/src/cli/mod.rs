@@ -12,9 +12,7 @@ use std::borrow::Cow;
 use std::io::{BufWriter, Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
-use ai_tracing_core::time::At;
 use clap::{Parser, Subcommand};
 
 use crate::term::Terminal;
@@ -79,11 +77,6 @@ fn data_dir_from(variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
 /// JSON for whoever reads the output.
 fn shown_json(json: &str, terminal: Terminal) -> Cow<'_, str> {
     if terminal.is_terminal { crate::term::text::json(json) } else { json.into() }
-}
-
-fn now() -> At {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    At(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use super::now;
 use crate::term::format::{UNKNOWN, bytes, time};
 use crate::term::table::{Cell, Column, Table, column};
 use crate::term::{Style, Terminal};
+use ai_tracing_export::clock::now;
 
 const WAITING: &[Column] = &[
     column("DESTINATION", 30).shrinks_to(16).needed(),

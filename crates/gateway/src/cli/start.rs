@@ -17,8 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ai_tracing_config::ai_tracing::AiTracing;
-use ai_tracing_core::time::At;
-use ai_tracing_export::clock::random_u128;
+use ai_tracing_export::clock::{now, random_u128};
 use ai_tracing_export::{CallLog, Engine, Options, QueueOptions};
 use anyhow::{Context, Result, anyhow};
 use rustls::pki_types::pem::PemObject;
@@ -167,7 +166,7 @@ impl Gateway {
         let console = console_listener.zip(access).map(|(listener, access)| {
             let loopback = console_address.is_some_and(|address| address.ip().is_loopback());
             let (data_dir, node) = (options.data_dir.clone(), Arc::clone(&node));
-            let console = Console::new(data_dir, changes, node, access, super::now, loopback);
+            let console = Console::new(data_dir, changes, node, access, now, loopback);
             Api::serve(listener, console::router(Arc::new(console)))
         });
         let console = console.transpose()?;
@@ -336,7 +335,6 @@ fn metrics_page(
     let (engine, store) = (Arc::clone(engine), Arc::clone(store));
     Box::new(move |datastore_reachable| {
         let engine = lock(&engine).as_ref().map(|engine| (engine.metrics(), engine.stats()));
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         metrics::page(&metrics::Sources {
             engine: engine.as_ref().map(|(llm, stats)| (&**llm, stats)),
             store: lock(&store).as_ref().map(Store::stats),
@@ -344,7 +342,7 @@ fn metrics_page(
             capture: (budget.held(), budget.starved()),
             datastore_reachable,
             http: &http,
-            now: At(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)),
+            now: now(),
         })
     })
 }

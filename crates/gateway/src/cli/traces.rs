@@ -14,9 +14,10 @@ use ai_tracing_core::time::At;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{now, shown_json};
+use super::shown_json;
 use crate::calls::query::{Filter, Found, Reader};
 use crate::term::Terminal;
+use ai_tracing_export::clock::now;
 
 pub use list::Listing;
 pub use show::write_call;

@@ -24,12 +24,9 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ai_tracing_core::record::CallRecord;
-use ai_tracing_core::time::At;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 pub(crate) use config::Config;
@@ -39,11 +36,12 @@ use self::reporter::Reporter;
 use self::stats::Counters;
 use super::signal::Signal;
 use super::transport::Transport;
+use crate::clock::now;
 use crate::exporter::otlp::encode::resource;
 use crate::http::Client;
 use crate::stats::MetricsStats;
 use crate::tracer::TracerError;
-use crate::turn::Mode;
+use crate::turn::Turns;
 
 /// Attribute of the resource that tells its sources apart.
 const INSTANCE: &str = "service.instance.id";
@@ -63,17 +61,22 @@ struct Running {
     url: String,
     meter: Arc<Meter>,
     counters: Arc<Counters>,
-    mode: watch::Sender<Mode>,
+    turns: Arc<Turns>,
     reporter: tokio::task::JoinHandle<()>,
 }
 
 /// Keeps a meter open. When the last holder lets go, what is left is sent, and the reporter ends.
 pub(crate) struct Lease {
     meter: Arc<Meter>,
-    mode: watch::Sender<Mode>,
+    turns: Arc<Turns>,
 }
 
 impl Lease {
+    fn new(meter: Arc<Meter>, turns: Arc<Turns>) -> Self {
+        turns.enter();
+        Self { meter, turns }
+    }
+
     /// Counts a call.
     pub fn observe(&self, record: &CallRecord) {
         self.meter.observe(record);
@@ -82,7 +85,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        set_mode(&self.mode, Mode::Close);
+        self.turns.leave();
     }
 }
 
@@ -113,13 +116,13 @@ impl Meters {
             clock: now,
             seed: getrandom::u64().unwrap_or_default(),
         };
-        let mode = watch::Sender::new(Mode::Run);
-        let task = runtime.spawn(reporter.run(mode.subscribe()));
-        let lease = Arc::new(Lease { meter: Arc::clone(&meter), mode: mode.clone() });
+        let turns = Arc::new(Turns::default());
+        let lease = Arc::new(Lease::new(Arc::clone(&meter), Arc::clone(&turns)));
+        let task = runtime.spawn(reporter.run(Arc::clone(&turns)));
         let mut state = self.state();
         let url = config.target.url.clone();
         state.running.retain(|running| !running.reporter.is_finished());
-        state.running.push(Running { url, meter, counters, mode, reporter: task });
+        state.running.push(Running { url, meter, counters, turns, reporter: task });
         state.open.retain(|_, lease| lease.strong_count() > 0);
         state.open.insert(config, Arc::downgrade(&lease));
         Ok(lease)
@@ -135,7 +138,7 @@ impl Meters {
     /// The process ends: has everything sent at once, one attempt each. See [`Flushing::wait`].
     pub fn flush(&self) -> Flushing {
         let running = std::mem::take(&mut self.state().running);
-        running.iter().for_each(|it| set_mode(&it.mode, Mode::Flush));
+        running.iter().for_each(|it| it.turns.flush());
         Flushing(running)
     }
 
@@ -157,19 +160,4 @@ impl Flushing {
             }
         }
     }
-}
-
-/// Moves on to `mode`, never back.
-fn set_mode(sender: &watch::Sender<Mode>, mode: Mode) {
-    sender.send_if_modified(|current| {
-        let later = mode > *current;
-        *current = mode.max(*current);
-        later
-    });
-}
-
-/// The wall clock.
-fn now() -> At {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    At(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

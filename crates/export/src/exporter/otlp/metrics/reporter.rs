@@ -11,7 +11,6 @@ use std::time::Duration;
 use ai_tracing_config::ai_tracing::OtlpTemporality;
 use ai_tracing_core::time::At;
 use prost::Message as _;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::transport::Transport;
@@ -23,7 +22,7 @@ use crate::exporter::Delivery;
 use crate::exporter::proto::Resource;
 use crate::log::Throttle;
 use crate::retry::{Backoff, RetryOptions};
-use crate::turn::Mode;
+use crate::turn::{Mode, Turn, Turns};
 
 /// How often a state that lasts is logged.
 const LOG_EVERY: Duration = Duration::from_secs(60);
@@ -54,8 +53,9 @@ enum Attempt {
 }
 
 impl Reporter {
-    /// Runs until nobody measures any more and all is sent, or given up; or until a flush has ended.
-    pub async fn run(self, mut mode: watch::Receiver<Mode>) {
+    /// Runs until nobody uses the meter any more and all is sent, or given up; or until a flush has ended.
+    pub async fn run(self, turns: Arc<Turns>) {
+        let mut turn = turns.next();
         let mut state = State {
             backoff: Backoff::new(self.retry, self.seed),
             failures: Throttle::new(LOG_EVERY),
@@ -64,7 +64,8 @@ impl Reporter {
         };
         let mut closed: Option<Instant> = None;
         let mut due = Instant::now() + self.interval;
-        while let Some(asked) = woken(&mut mode, due, closed.is_some()).await {
+        loop {
+            let asked = woken(&mut turn, due, closed.is_some()).await;
             if asked > Mode::Run {
                 closed.get_or_insert_with(Instant::now);
             }
@@ -199,17 +200,16 @@ struct State {
     unsupported: bool,
 }
 
-/// Waits until metrics are due, or until the meter closes or a flush begins; answers with what is asked for then. `None`:
-/// nobody is left who could ask.
-async fn woken(mode: &mut watch::Receiver<Mode>, due: Instant, closed: bool) -> Option<Mode> {
+/// Waits until metrics are due, or until the meter closes or a flush begins; answers with what is asked for then.
+async fn woken(turn: &mut Turn, due: Instant, closed: bool) -> Mode {
     loop {
-        let asked = *mode.borrow_and_update();
+        let asked = turn.mode();
         if asked == Mode::Flush || (asked == Mode::Close && !closed) {
-            return Some(asked);
+            return asked;
         }
         tokio::select! {
-            () = sleep_until(due) => return Some(asked),
-            changed = mode.changed() => changed.ok()?,
+            () = sleep_until(due) => return asked,
+            () = turn.changed() => {}
         }
     }
 }

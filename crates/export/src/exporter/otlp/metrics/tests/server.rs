@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use ai_tracing_config::ai_tracing::OtlpProtocol;
 use bytes::Bytes;
-use tokio::sync::watch;
 
 use super::super::reporter::Reporter;
 use super::super::stats::Counters;
@@ -15,14 +14,14 @@ use crate::exporter::otlp::transport::Transport;
 use crate::http::Client;
 use crate::retry::RetryOptions;
 use crate::testing::server::{Reply, Server};
-use crate::turn::Mode;
+use crate::turn::{Mode, Turns};
 
 /// A reporter that is running.
 struct Bench {
     server: Server,
     meter: Arc<Meter>,
     counters: Arc<Counters>,
-    mode: watch::Sender<Mode>,
+    turns: Arc<Turns>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -70,13 +69,18 @@ impl Bench {
             clock: || At(2_000),
             seed: 1,
         };
-        let mode = watch::Sender::new(Mode::Run);
-        let task = tokio::spawn(reporter.run(mode.subscribe()));
-        Self { server, meter, counters, mode, task }
+        let turns = Arc::new(Turns::default());
+        turns.enter();
+        let task = tokio::spawn(reporter.run(Arc::clone(&turns)));
+        Self { server, meter, counters, turns, task }
     }
 
     async fn ended(self, mode: Mode) -> (Vec<Value>, crate::MetricsStats) {
-        self.mode.send_replace(mode);
+        match mode {
+            Mode::Flush => self.turns.flush(),
+            _ => self.turns.leave(),
+        }
+        assert_eq!(self.turns.mode(), mode);
         self.task.await.unwrap();
         let seen = self.server.seen();
         let requests = seen.iter().map(|seen| {
