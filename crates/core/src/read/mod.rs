@@ -146,7 +146,8 @@ fn api_version(exchange: &Exchange) -> Option<String> {
 fn timing(exchange: &Exchange, facts: &ResponseFacts, stream: bool) -> Timing {
     let since_start = |at: At| at.ms_since(exchange.started_at);
     Timing {
-        started_at: exchange.started_at,
+        // As precise as its JSON: a record that is read back from there is the same record.
+        started_at: exchange.started_at.to_micros(),
         total_duration_ms: since_start(exchange.ended_at),
         time_to_first_token_ms: facts.first_token_at.filter(|_| stream && exchange.timed).map(since_start),
         time_per_token_ms: None,
