@@ -9,10 +9,11 @@ import { Conversation } from './Conversation';
 import { Copy } from './Copy';
 import { Details } from './Details';
 import { RecordJson } from './RecordJson';
+import { Spans } from './Spans';
 import { Waterfall } from './Waterfall';
 import { curl } from './curl';
 
-const VIEWS = [['conversation', 'Conversation'], ['details', 'Details'], ['json', 'Record']] as const;
+const VIEWS = [['conversation', 'Conversation'], ['details', 'Details'], ['json', 'Record'], ['spans', 'Spans']] as const;
 type View = (typeof VIEWS)[number][0];
 
 interface Props {
@@ -36,7 +37,7 @@ export function CallPanel({ id, onClose, onPrevious, onNext, onOther }: Props) {
   const named = params.get('view');
   const view: View = VIEWS.some(([name]) => name === named) ? (named as View) : 'conversation';
   const show = (name: View) => change({ view: name === 'conversation' ? null : name }, true);
-  useKeys({ '1': () => show('conversation'), '2': () => show('details'), '3': () => show('json') });
+  useKeys({ '1': () => show('conversation'), '2': () => show('details'), '3': () => show('json'), '4': () => show('spans') });
 
   const shown = last;
   return (
@@ -91,6 +92,7 @@ export function CallPanel({ id, onClose, onPrevious, onNext, onOther }: Props) {
         {!error && shown && view === 'conversation' && <Conversation key={shown.call.id} record={shown.record} />}
         {!error && shown && view === 'details' && <Details detail={shown} onOther={onOther} />}
         {!error && shown && view === 'json' && <RecordJson key={shown.call.id} record={shown.record} />}
+        {!error && shown && view === 'spans' && <Spans key={shown.call.id} id={shown.call.id} />}
       </div>
     </section>
   );

@@ -55,6 +55,38 @@ export interface Media {
 
 export type Part = { type: 'text'; text: string } | ({ type: 'media' } & Media) | { type: 'other'; value: unknown };
 
+/** OTLP's JSON. */
+export interface AnyValue {
+  stringValue?: string;
+  boolValue?: boolean;
+  intValue?: string;
+  doubleValue?: number;
+  arrayValue?: { values: AnyValue[] };
+}
+
+export interface Attribute {
+  key: string;
+  value: AnyValue | null;
+}
+
+export interface Span {
+  traceId: string;
+  spanId: string;
+  parentSpanId?: string;
+  traceState?: string;
+  name: string;
+  kind: number;
+  startTimeUnixNano: string;
+  endTimeUnixNano: string;
+  attributes: Attribute[];
+  status?: { message: string; code: number };
+}
+
+export interface Exported {
+  destination: string;
+  request: { resourceSpans: { resource: { attributes: Attribute[] } | null; scopeSpans: { spans: Span[] }[] }[] };
+}
+
 export interface Message {
   role: string;
   content: string | Part[] | null;

@@ -6,6 +6,7 @@ mod chatml;
 mod clean;
 pub(crate) mod config;
 mod endpoint;
+mod exported;
 mod fault;
 pub(crate) mod identity;
 mod ids;
@@ -13,6 +14,7 @@ pub(crate) mod langfuse;
 pub(crate) mod otlp;
 pub(crate) mod proto;
 
+pub use exported::{Exported, exported};
 pub use langfuse::payloads as langfuse_payloads;
 
 use std::future::Future;

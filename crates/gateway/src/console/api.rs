@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::params::{Params, wrong};
-use super::{Console, settings};
+use super::{Console, settings, spans};
 use crate::admin::reply::Reply;
 use crate::calls::query::{By, Facet, Found, ReadError, Reader, Span, Summary, User};
 
@@ -30,9 +30,17 @@ pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&st
     let params = Params::parse(query, (console.clock)())?;
     let path = path.strip_prefix("v1/").ok_or_else(Reply::not_found)?;
     let (name, id) = path.split_once('/').map_or((path, None), |(name, id)| (name, Some(id)));
-    let id = id.map(|id| percent_decode_str(id).decode_utf8().map(String::from)).transpose();
-    let id = id.map_err(|_| Reply::not_found())?;
+    let (id, part) = match id.map(|id| id.split_once('/').unwrap_or((id, ""))) {
+        Some((id, part)) => {
+            (Some(percent_decode_str(id).decode_utf8().map_err(|_| Reply::not_found())?.into_owned()), part)
+        }
+        None => (None, ""),
+    };
     match (name, id) {
+        ("calls", Some(id)) if part == "spans" => {
+            console.read(move |it, reader| spans::of(&it.node, reader, &id)).await
+        }
+        _ if !part.is_empty() => Err(Reply::not_found()),
         ("calls", None) => console.read(move |_, reader| calls(reader, &params)).await,
         ("calls", Some(id)) => console.read(move |_, reader| call(reader, &id)).await,
         ("sessions", None) => console.read(move |_, reader| sessions(reader, &params)).await,
@@ -84,9 +92,14 @@ pub(super) fn listed(call: &Summary) -> Value {
     value
 }
 
+/// There is no such call, or retention has deleted it meanwhile.
+pub(super) fn unknown() -> Reply {
+    Reply::message(StatusCode::NOT_FOUND, "No call or trace with this id")
+}
+
 fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
     let found = match reader.find(id).map_err(unreadable)? {
-        Found::Nothing => return Err(Reply::message(StatusCode::NOT_FOUND, "No call or trace with this id")),
+        Found::Nothing => return Err(unknown()),
         Found::Ambiguous(calls) => {
             let calls: Vec<_> = calls.iter().map(listed).collect();
             let message = "Several calls begin with this id";
@@ -94,9 +107,8 @@ fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
         }
         Found::Calls(calls) => calls,
     };
-    let gone = || Reply::message(StatusCode::NOT_FOUND, "No call or trace with this id");
-    let call = found.first().ok_or_else(gone)?;
-    let record = reader.record(call.seq).map_err(unreadable)?.ok_or_else(gone)?;
+    let call = found.first().ok_or_else(unknown)?;
+    let record = reader.record(call.seq).map_err(unreadable)?.ok_or_else(unknown)?;
     let trace = reader.trace(&call.trace_id, TRACE + 1).map_err(unreadable)?;
     let listing: Vec<_> = trace.iter().take(TRACE).map(listed).collect();
     let around = json!({ "call": listed(call), "trace": listing, "trace_goes_on": trace.len() > TRACE });

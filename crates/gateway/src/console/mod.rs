@@ -16,6 +16,7 @@ mod assets;
 mod events;
 mod params;
 mod settings;
+mod spans;
 #[cfg(test)]
 mod tests;
 

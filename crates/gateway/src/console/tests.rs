@@ -53,7 +53,7 @@ impl Fixture {
             "_format_version": "3.0",
             "services": [{ "name": "ai", "url": "https://llm.test", "routes": [{ "name": "chat", "paths": ["/"] }] }],
             "plugins": [{ "name": "ai-tracing", "config": {
-                "langfuse_enabled": true, "langfuse_public_key": "pk-hunter2", "langfuse_secret_key": "{vault://env/SECRET}",
+                "langfuse_enabled": true, "langfuse_public_key": "pk-hunter2", "langfuse_secret_key": "{vault://env/PATH}",
                 "langfuse_endpoint": "https://langfuse.test/api/public/ingestion",
                 "otlp_endpoint": "https://otlp.test", "otlp_headers": { "Authorization": "Bearer hunter2" },
             } }],
@@ -181,7 +181,7 @@ async fn settings_hide_secrets() {
     assert!(!answer.text.contains("hunter2"), "{}", answer.text);
     let config = &answer.json()["plugins"][0]["config"];
     assert_eq!(config["langfuse_public_key"], "(hidden)");
-    assert_eq!(config["langfuse_secret_key"], "{vault://env/SECRET}");
+    assert_eq!(config["langfuse_secret_key"], "{vault://env/PATH}");
     assert_eq!(config["otlp_headers"], json!({ "Authorization": "(hidden)" }));
     assert_eq!(config["otlp_endpoint"], "https://otlp.test");
     assert_eq!(answer.json()["services"][0]["name"], "ai");
