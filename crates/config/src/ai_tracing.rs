@@ -275,6 +275,8 @@ pub struct Queue {
     pub initial_retry_delay: f64,
     /// Longest time between retries in seconds.
     pub max_retry_delay: f64,
+    /// Requests under way together.
+    pub concurrency_limit: u64,
 }
 
 /// Names of the six context headers.

@@ -265,6 +265,15 @@ return {
                     between = { 0.001, 1000000 },
                   },
                 },
+                {
+                  concurrency_limit = {
+                    type = "integer",
+                    required = true,
+                    default = 4,
+                    description = "Requests to a destination under way together, where more than one batch is full and it takes what it gets.",
+                    between = { 1, 64 },
+                  },
+                },
               },
             },
           },

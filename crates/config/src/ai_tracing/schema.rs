@@ -234,6 +234,12 @@ fn queue() -> Record {
                 .between(0.001, 1_000_000)
                 .about("Longest time between two retries, in seconds."),
         ),
+        (
+            "concurrency_limit",
+            integer().required().default(4).between(1, 64).about(
+                "Requests to a destination under way together, where more than one batch is full and it takes what it gets.",
+            ),
+        ),
     ])
 }
 

@@ -58,6 +58,8 @@ pub struct BatchLimits {
     pub max_bytes: usize,
     /// Time to wait for a batch to fill.
     pub max_delay: Duration,
+    /// Requests under way together, where more than one batch is full and the destination works; 1 or more.
+    pub max_requests: usize,
 }
 
 /// Records that cannot be encoded never will be. Of several, one may be at fault: the others are tried without it.

@@ -27,7 +27,7 @@ impl Exporter for Telling {
 
     fn limits(&self) -> BatchLimits {
         // A batch is never full and never due: only a flush sends it.
-        BatchLimits { max_records: 1000, max_bytes: usize::MAX, max_delay: Duration::from_secs(3600) }
+        BatchLimits { max_records: 1000, max_bytes: usize::MAX, max_delay: Duration::from_secs(3600), max_requests: 1 }
     }
 
     fn encode(&self, records: &[Arc<CallRecord>]) -> Result<Vec<String>, EncodeError> {

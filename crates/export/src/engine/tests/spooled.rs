@@ -22,7 +22,7 @@ impl Exporter for Picky {
     }
 
     fn limits(&self) -> BatchLimits {
-        BatchLimits { max_records: 1, max_bytes: usize::MAX, max_delay: Duration::ZERO }
+        BatchLimits { max_records: 1, max_bytes: usize::MAX, max_delay: Duration::ZERO, max_requests: 1 }
     }
 
     fn encode(&self, records: &[Arc<CallRecord>]) -> Result<Vec<u32>, EncodeError> {

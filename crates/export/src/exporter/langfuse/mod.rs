@@ -220,6 +220,7 @@ impl Exporter for Langfuse {
             max_records: self.config.batching.max_batch_size,
             max_bytes: MAX_INGESTION / copies,
             max_delay: self.config.batching.max_coalescing_delay,
+            max_requests: self.config.batching.concurrency_limit,
         }
     }
 

@@ -88,6 +88,7 @@ impl Exporter for Otlp {
             max_records: self.config.batching.max_batch_size,
             max_bytes: self.transport.max_request() / copies,
             max_delay: self.config.batching.max_coalescing_delay,
+            max_requests: self.config.batching.concurrency_limit,
         }
     }
 
