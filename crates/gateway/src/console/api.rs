@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::params::{Params, wrong};
-use super::{Console, settings};
+use super::{Console, deliveries, settings};
 use crate::admin::reply::Reply;
 use crate::calls::query::{By, Facet, Found, ReadError, Reader, Span, Summary, User};
 
@@ -29,6 +29,9 @@ const VALUES: usize = 200;
 pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&str>) -> Result<Reply, Reply> {
     let params = Params::parse(query, (console.clock)())?;
     let path = path.strip_prefix("v1/").ok_or_else(Reply::not_found)?;
+    if let Some(id) = deliveries::listed_call(path) {
+        return deliveries::list(console, id).await;
+    }
     let (name, id) = path.split_once('/').map_or((path, None), |(name, id)| (name, Some(id)));
     let id = id.map(|id| percent_decode_str(id).decode_utf8().map(String::from)).transpose();
     let id = id.map_err(|_| Reply::not_found())?;
@@ -84,19 +87,29 @@ pub(super) fn listed(call: &Summary) -> Value {
     value
 }
 
-fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
-    let found = match reader.find(id).map_err(unreadable)? {
-        Found::Nothing => return Err(Reply::message(StatusCode::NOT_FOUND, "No call or trace with this id")),
+/// The call of an id, of the beginning of one, or the first call of a trace.
+pub(super) fn find(reader: &Reader, id: &str) -> Result<Summary, Reply> {
+    let gone = || Reply::message(StatusCode::NOT_FOUND, "No call or trace with this id");
+    match reader.find(id).map_err(unreadable)? {
+        Found::Nothing => Err(gone()),
         Found::Ambiguous(calls) => {
             let calls: Vec<_> = calls.iter().map(listed).collect();
             let message = "Several calls begin with this id";
-            return Err(Reply::new(StatusCode::MULTIPLE_CHOICES, json!({ "message": message, "calls": calls })));
+            Err(Reply::new(StatusCode::MULTIPLE_CHOICES, json!({ "message": message, "calls": calls })))
         }
-        Found::Calls(calls) => calls,
-    };
+        Found::Calls(calls) => calls.into_iter().next().ok_or_else(gone),
+    }
+}
+
+/// The record's JSON.
+pub(super) fn record(reader: &Reader, call: &Summary) -> Result<String, Reply> {
     let gone = || Reply::message(StatusCode::NOT_FOUND, "No call or trace with this id");
-    let call = found.first().ok_or_else(gone)?;
-    let record = reader.record(call.seq).map_err(unreadable)?.ok_or_else(gone)?;
+    reader.record(call.seq).map_err(unreadable)?.ok_or_else(gone)
+}
+
+fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
+    let call = &find(reader, id)?;
+    let record = record(reader, call)?;
     let trace = reader.trace(&call.trace_id, TRACE + 1).map_err(unreadable)?;
     let listing: Vec<_> = trace.iter().take(TRACE).map(listed).collect();
     let around = json!({ "call": listed(call), "trace": listing, "trace_goes_on": trace.len() > TRACE });
