@@ -28,6 +28,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep_until};
 
+use crate::deliveries::Fate;
 use crate::destination::{Destination, Waiting};
 use crate::exporter::{BatchLimits, Delivery, Exporter};
 use crate::retry::{Backoff, RetryOptions};
@@ -223,11 +224,12 @@ impl<E: Exporter> Worker<E> {
                 self.failed(unit, None, "part of the batch was put off", round);
             }
             Delivery::Short { refused, why } => {
+                // Any of them may be the ones: none becomes a dead letter, to be sent again.
+                self.tell(&unit.records, Fate::Unclear(&why));
                 let taken = unit.records.len().saturating_sub(refused);
                 let refused = unit.records.split_off(taken);
-                self.delivered(&unit.records);
-                // Any of them may be the ones: none becomes a dead letter, to be sent again.
-                self.give_up(&refused, Outcome::Rejected, &why);
+                self.taken(&unit.records);
+                self.lost(&refused, Outcome::Rejected, &why);
             }
             Delivery::Retry { after, why } => self.failed(unit, after, &why, round),
             Delivery::Split { why } | Delivery::Fatal { why } => {
@@ -274,6 +276,16 @@ impl<E: Exporter> Worker<E> {
     }
 
     fn delivered(&mut self, records: &[Waiting]) {
+        self.tell(records, Fate::Delivered);
+        self.taken(records);
+    }
+
+    fn tell(&self, records: &[Waiting], fate: Fate<'_>) {
+        self.destination.tell(records.iter().map(|waiting| &waiting.record), fate);
+    }
+
+    /// Counts what the destination has.
+    fn taken(&mut self, records: &[Waiting]) {
         if records.is_empty() {
             return;
         }
@@ -285,10 +297,10 @@ impl<E: Exporter> Worker<E> {
 
     /// Resolves what was taken and what was refused; answers with what is worth another try.
     fn partial(&mut self, records: Vec<Waiting>, rejected: Vec<(usize, String)>, retry: &[usize]) -> Vec<Waiting> {
-        let mut fates: Vec<Fate> = records.iter().map(|_| Fate::Taken).collect();
-        let refused = rejected.into_iter().map(|(index, why)| (index, Fate::Refused(why)));
+        let mut fates: Vec<Verdict> = records.iter().map(|_| Verdict::Taken).collect();
+        let refused = rejected.into_iter().map(|(index, why)| (index, Verdict::Refused(why)));
         // What is in both lists is refused.
-        for (index, fate) in retry.iter().map(|index| (*index, Fate::Left)).chain(refused) {
+        for (index, fate) in retry.iter().map(|index| (*index, Verdict::Left)).chain(refused) {
             if let Some(known) = fates.get_mut(index) {
                 *known = fate;
             }
@@ -296,9 +308,9 @@ impl<E: Exporter> Worker<E> {
         let (mut taken, mut left) = (Vec::new(), Vec::new());
         for (waiting, fate) in records.into_iter().zip(fates) {
             match fate {
-                Fate::Taken => taken.push(waiting),
-                Fate::Left => left.push(waiting),
-                Fate::Refused(why) => self.refuse(&waiting, Outcome::Rejected, &why),
+                Verdict::Taken => taken.push(waiting),
+                Verdict::Left => left.push(waiting),
+                Verdict::Refused(why) => self.refuse(&waiting, Outcome::Rejected, &why),
             }
         }
         self.delivered(&taken);
@@ -342,13 +354,19 @@ impl<E: Exporter> Worker<E> {
 
     /// Records that will not be delivered.
     fn give_up(&mut self, records: &[Waiting], outcome: Outcome, why: &str) {
+        self.tell(records, if outcome == Outcome::Expired { Fate::Dropped(why) } else { Fate::Refused(why) });
+        self.lost(records, outcome, why);
+    }
+
+    /// Counts what will not be delivered.
+    fn lost(&mut self, records: &[Waiting], outcome: Outcome, why: &str) {
         self.destination.resolve(records, outcome);
         self.told.lost(records.len() as u64, why);
     }
 }
 
 /// What became of one record of a batch.
-enum Fate {
+enum Verdict {
     Taken,
     Left,
     Refused(String),

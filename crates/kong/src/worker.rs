@@ -117,7 +117,7 @@ impl Worker {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(options: StartOptions) -> io::Result<Self> {
-        let engine = Engine::start(options.engine(), vec![Box::new(CallLog)])?;
+        let engine = Engine::start(options.engine(), vec![Box::new(CallLog)], None)?;
         Ok(Self {
             sink: engine.sink(),
             engine,

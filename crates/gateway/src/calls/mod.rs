@@ -3,12 +3,14 @@
 //! ```text
 //! engine thread: LocalStore::encode (records -> rows) ─► LocalStore::send ─► bounded channel
 //!                                                                               │
-//! writer thread: one transaction a batch, retention between batches ◄───────────┘
+//! writer thread: one transaction a batch, retention between batches ◄───────────┤
+//! engine thread: what became of calls at other destinations, see `outcomes` ──────┘
 //! readers (command line, console): read-only connections of their own, see `query`
 //! ```
 //!
 //! - [`exporter`] is the destination that the engine feeds, [`writer`] the thread that owns the writing connection.
 //! - [`file`] opens, migrates and, where it is broken, replaces the file; [`retention`] keeps it small.
+//! - [`outcomes`] holds what became of calls until the writer makes rows of it, [`deliveries`].
 //! - [`text`] is what a search finds a call by; [`backlog`] brings files of version 1 up to it.
 //! - [`query`] holds every read.
 //!
@@ -17,10 +19,12 @@
 //! docs/adr/0001-local-store.md.
 
 mod backlog;
+mod deliveries;
 pub mod exporter;
 pub mod file;
 #[cfg(test)]
 pub mod fixtures;
+pub mod outcomes;
 pub mod query;
 pub mod retention;
 mod row;

@@ -110,6 +110,9 @@ struct FilterArgs {
     /// HTTP status: `429`, `5xx`, or `400-499`.
     #[arg(long, value_name = "STATUS", value_parser = parse::status)]
     status: Option<(u16, u16)>,
+    /// `failed`: only calls that a destination refused or gave up.
+    #[arg(long, value_name = "STATE", value_parser = parse::undelivered)]
+    delivery: Option<bool>,
     /// Began at this time or later: `90s`, `15m`, `1h`, `7d` ago, a date, or an RFC 3339 time.
     #[arg(long, value_name = "TIME", value_parser = parse::moment)]
     since: Option<parse::Moment>,
@@ -157,6 +160,7 @@ impl FilterArgs {
             route: self.route,
             status: self.status,
             errors: self.errors,
+            undelivered: self.delivery.unwrap_or_default(),
             slower_than_ms: self.slower_than.map(|duration| duration.as_secs_f64() * 1e3),
         }
     }

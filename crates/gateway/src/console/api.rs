@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::params::{Params, wrong};
-use super::{Console, settings, spans};
+use super::{Console, deliveries, settings, spans};
 use crate::admin::reply::Reply;
 use crate::calls::query::{By, Facet, Found, ReadError, Reader, Span, Summary, User};
 
@@ -30,17 +30,19 @@ pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&st
     let params = Params::parse(query, (console.clock)())?;
     let path = path.strip_prefix("v1/").ok_or_else(Reply::not_found)?;
     let (name, id) = path.split_once('/').map_or((path, None), |(name, id)| (name, Some(id)));
-    let (id, part) = match id.map(|id| id.split_once('/').unwrap_or((id, ""))) {
-        Some((id, part)) => {
-            (Some(percent_decode_str(id).decode_utf8().map_err(|_| Reply::not_found())?.into_owned()), part)
-        }
-        None => (None, ""),
+    // No call's id has a slash in it.
+    let (id, part) = match id.and_then(|id| id.split_once('/')).filter(|_| name == "calls") {
+        Some((id, part)) => (Some(id), Some(part)),
+        None => (id, None),
     };
+    let id = id.map(|id| percent_decode_str(id).decode_utf8().map(String::from)).transpose();
+    let id = id.map_err(|_| Reply::not_found())?;
     match (name, id) {
-        ("calls", Some(id)) if part == "spans" => {
-            console.read(move |it, reader| spans::of(&it.node, reader, &id)).await
-        }
-        _ if !part.is_empty() => Err(Reply::not_found()),
+        ("calls", Some(id)) if part.is_some() => match part {
+            Some("deliveries") => deliveries::list(console, id).await,
+            Some("spans") => console.read(move |it, reader| spans::of(&it.node, reader, &id)).await,
+            _ => Err(Reply::not_found()),
+        },
         ("calls", None) => console.read(move |_, reader| calls(reader, &params)).await,
         ("calls", Some(id)) => console.read(move |_, reader| call(reader, &id)).await,
         ("sessions", None) => console.read(move |_, reader| sessions(reader, &params)).await,
@@ -93,22 +95,31 @@ pub(super) fn listed(call: &Summary) -> Value {
 }
 
 /// There is no such call, or retention has deleted it meanwhile.
-pub(super) fn unknown() -> Reply {
+fn unknown() -> Reply {
     Reply::message(StatusCode::NOT_FOUND, "No call or trace with this id")
 }
 
-fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
-    let found = match reader.find(id).map_err(unreadable)? {
-        Found::Nothing => return Err(unknown()),
+/// The call of an id, of the beginning of one, or the first call of a trace.
+pub(super) fn find(reader: &Reader, id: &str) -> Result<Summary, Reply> {
+    match reader.find(id).map_err(unreadable)? {
+        Found::Nothing => Err(unknown()),
         Found::Ambiguous(calls) => {
             let calls: Vec<_> = calls.iter().map(listed).collect();
             let message = "Several calls begin with this id";
-            return Err(Reply::new(StatusCode::MULTIPLE_CHOICES, json!({ "message": message, "calls": calls })));
+            Err(Reply::new(StatusCode::MULTIPLE_CHOICES, json!({ "message": message, "calls": calls })))
         }
-        Found::Calls(calls) => calls,
-    };
-    let call = found.first().ok_or_else(unknown)?;
-    let record = reader.record(call.seq).map_err(unreadable)?.ok_or_else(unknown)?;
+        Found::Calls(calls) => calls.into_iter().next().ok_or_else(unknown),
+    }
+}
+
+/// The record's JSON.
+pub(super) fn record(reader: &Reader, call: &Summary) -> Result<String, Reply> {
+    reader.record(call.seq).map_err(unreadable)?.ok_or_else(unknown)
+}
+
+fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
+    let call = &find(reader, id)?;
+    let record = record(reader, call)?;
     let trace = reader.trace(&call.trace_id, TRACE + 1).map_err(unreadable)?;
     let listing: Vec<_> = trace.iter().take(TRACE).map(listed).collect();
     let around = json!({ "call": listed(call), "trace": listing, "trace_goes_on": trace.len() > TRACE });

@@ -59,6 +59,7 @@ impl Params {
             "route" => filter.route = text(),
             "status" => filter.status = Some(parse::status(value)?),
             "errors" => filter.errors = flag(value)?,
+            "delivery" => filter.undelivered = parse::undelivered(value)?,
             "slower_than" => filter.slower_than_ms = Some(parse::duration(value)?.as_secs_f64() * 1e3),
             "limit" => self.limit = Some(number(value)?),
             "cursor" => self.cursor = Some(Cursor::parse(value).ok_or("not a cursor of this API")?),

@@ -8,18 +8,16 @@ use ai_tracing_export::exporter::exported;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::api::{unknown, unreadable};
+use super::api;
 use crate::admin::reply::Reply;
-use crate::calls::query::{Found, Reader};
+use crate::calls::query::Reader;
 use crate::live;
 use crate::plugin;
 use crate::status::Node;
 
 /// The spans of a call, for each destination of the plugin that is in force on its route.
 pub(super) fn of(node: &Node, reader: &Reader, id: &str) -> Result<Reply, Reply> {
-    let Found::Calls(found) = reader.find(id).map_err(unreadable)? else { return Err(unknown()) };
-    let call = found.iter().find(|call| call.id == id).or(found.first()).ok_or_else(unknown)?;
-    let stored = reader.record(call.seq).map_err(unreadable)?.ok_or_else(unknown)?;
+    let stored = api::record(reader, &api::find(reader, id)?)?;
     let record: CallRecord = serde_json::from_str(&stored).map_err(|error| unusable(&error))?;
     let entities = node.db.tables().entities().map_err(|error| unusable(&error))?;
     let route = record.route.as_deref().unwrap_or_default();

@@ -1,5 +1,8 @@
 //! The console over HTTP.
 
+mod deliveries;
+
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -17,6 +20,7 @@ use crate::db::Db;
 use crate::status::ServerStats;
 use ai_tracing_core::record::CallRecord;
 use ai_tracing_export::exporter::{Delivery, Exporter};
+use ai_tracing_export::{Address, Deliveries, DestinationStats, Fate};
 
 const TOKEN: &str = "a token of the tests";
 
@@ -24,7 +28,35 @@ const TOKEN: &str = "a token of the tests";
 struct Fixture {
     dir: TempDir,
     store: Option<Store>,
+    elsewhere: Arc<Mutex<Elsewhere>>,
     router: Router,
+}
+
+/// The engine, as far as the console knows it.
+#[derive(Default)]
+struct Elsewhere {
+    destinations: Vec<DestinationStats>,
+    /// Ids of the records that were sent again.
+    resent: Vec<String>,
+}
+
+impl Elsewhere {
+    fn exports(shared: &Arc<Mutex<Self>>, store: &Store) -> Exports {
+        let (asked, sending, recorder) = (Arc::clone(shared), Arc::clone(shared), store.recorder());
+        Exports {
+            outcomes: store.outcomes(),
+            destinations: Box::new(move || asked.lock().unwrap().destinations.clone()),
+            resend: Box::new(move |key, record| {
+                let mut elsewhere = sending.lock().unwrap();
+                let label = elsewhere.destinations.iter().find(|it| it.key == Some(key))?.name.clone();
+                elsewhere.resent.push(record.id.clone());
+                let (done, told) = tokio::sync::oneshot::channel();
+                recorder.told(&Address { key, label }, &record.id, Fate::Waiting, ai_tracing_export::clock::now());
+                done.send(()).unwrap();
+                Some(told)
+            }),
+        }
+    }
 }
 
 struct Answer {
@@ -73,8 +105,10 @@ impl Fixture {
         let access = Access::new(token, address, 7).unwrap();
         let now = || At(STARTED.0 + 3_600_000_000_000);
         let data_dir = dir.path().to_owned();
-        let console = Console::new(data_dir, store.changes(), node, access, now, address.ip().is_loopback());
-        Self { router: router(Arc::new(console)), dir, store: Some(store) }
+        let elsewhere = Arc::default();
+        let exports = Elsewhere::exports(&elsewhere, &store);
+        let console = Console::new(data_dir, store.changes(), node, access, exports, now, address.ip().is_loopback());
+        Self { router: router(Arc::new(console)), dir, store: Some(store), elsewhere }
     }
 
     async fn put(&self, records: &[Arc<CallRecord>]) {

@@ -1,5 +1,6 @@
 //! The engine as its hosts use it: real threads, destinations that tell over channels.
 
+mod deliveries;
 mod spooled;
 
 use std::sync::mpsc;
@@ -72,7 +73,7 @@ fn telling(answer: Option<Delivery>) -> (Telling, mpsc::Receiver<String>) {
 }
 
 fn engine() -> Engine {
-    Engine::start(Options::default(), Vec::new()).unwrap()
+    Engine::start(Options::default(), Vec::new(), None).unwrap()
 }
 
 fn tracer() -> Arc<Tracer> {
@@ -189,7 +190,7 @@ fn a_defect_costs_one_trace() {
             assert!(record.id.is_empty(), "a defect");
         }
     }
-    let engine = Engine::start(Options::default(), vec![Box::new(Defect)]).unwrap();
+    let engine = Engine::start(Options::default(), vec![Box::new(Defect)], None).unwrap();
     let (lazy, hears) = telling(Some(Delivery::Accepted));
     engine.always(lazy, QueueOptions::default());
     (0..2).for_each(|_| engine.sink().offer(testing::finished(b"{}"), &tracer()));

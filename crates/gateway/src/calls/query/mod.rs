@@ -4,6 +4,7 @@
 //! A [`Reader`] opens the file read-only, so it works while the gateway writes and when it does not run. Each query is
 //! its own short read: nothing holds up the writer's checkpoints.
 
+mod deliveries;
 mod filter;
 mod groups;
 mod histogram;
@@ -21,6 +22,7 @@ use super::file::{self, FILE_NAME, VERSION};
 use super::row::micros;
 use list::{COLUMNS, limit_value};
 
+pub use deliveries::Delivery;
 pub use filter::Filter;
 pub use groups::{Facet, User};
 pub use list::{Cursor, Order, Position, Summary};

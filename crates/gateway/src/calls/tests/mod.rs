@@ -1,3 +1,4 @@
+mod deliveries;
 mod lists;
 mod migration;
 mod sums;
