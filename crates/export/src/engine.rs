@@ -28,7 +28,7 @@ use crate::sink::Sink;
 use crate::spool;
 use crate::stats::{Counter, DestinationStats, Stats};
 use crate::storage::Storage;
-use crate::tracer::{Tracer, TracerError};
+use crate::tracer::{self, Tracer, TracerError};
 
 mod reader;
 
@@ -45,11 +45,19 @@ pub struct Options {
     pub metrics: metrics::Options,
     /// Where records wait for their destinations on disk; `None`: in memory alone.
     pub spool: Option<spool::Options>,
+    /// Whether one of the destinations keeps HTTP exchanges (`capture_http`). Where none does, nothing of them is copied.
+    pub keeps_http: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_entries: 10_000, max_bytes: 64 << 20, metrics: metrics::Options::default(), spool: None }
+        Self {
+            max_entries: 10_000,
+            max_bytes: 64 << 20,
+            metrics: metrics::Options::default(),
+            spool: None,
+            keeps_http: false,
+        }
     }
 }
 
@@ -90,6 +98,7 @@ pub(crate) struct Shared {
     always: Mutex<Vec<Lease>>,
     meters: Meters,
     client: OnceLock<Client>,
+    keeps_http: bool,
 }
 
 impl Engine {
@@ -113,6 +122,7 @@ impl Engine {
             always: Mutex::default(),
             meters: Meters::default(),
             client: OnceLock::new(),
+            keeps_http: options.keeps_http,
         });
         let (stop, stopped) = oneshot::channel();
         let reader = Reader::new(Arc::clone(&shared), observers);
@@ -158,7 +168,11 @@ impl Engine {
         }
         destinations.extend(self.shared.otlp(config, lookup)?);
         let meter = self.shared.meter(config, lookup)?;
-        Ok(Arc::new(Tracer::new(config, destinations, meter)?))
+        let mut settings = tracer::settings(config)?;
+        if self.shared.keeps_http {
+            settings.http = tracer::http(config);
+        }
+        Ok(Arc::new(Tracer::new(settings, config.log_level, destinations, meter)))
     }
 
     /// What was counted since the start.

@@ -10,6 +10,7 @@
 //! - [`exporter`] is the destination that the engine feeds, [`writer`] the thread that owns the writing connection.
 //! - [`file`] opens, migrates and, where it is broken, replaces the file; [`retention`] keeps it small.
 //! - [`text`] is what a search finds a call by; [`backlog`] brings files of version 1 up to it.
+//! - [`http`] packs what is kept of the HTTP exchange, in a row beside the record.
 //! - [`query`] holds every read.
 //!
 //! Invariants: a call is stored once, whatever is retried (its id is unique); what is stored is the record's JSON as
@@ -21,6 +22,7 @@ pub mod exporter;
 pub mod file;
 #[cfg(test)]
 pub mod fixtures;
+mod http;
 pub mod query;
 pub mod retention;
 mod row;

@@ -112,7 +112,8 @@ impl Gateway {
             .with_context(|| format!("cannot create {}", options.data_dir.display()))?;
         let store = Store::open(&options.data_dir, options.retention())
             .with_context(|| format!("cannot open the local store in {}", options.data_dir.display()))?;
-        let engine_options = Options { metrics: options.metrics(), spool: options.spool(), ..Options::default() };
+        let engine_options =
+            Options { metrics: options.metrics(), spool: options.spool(), keeps_http: true, ..Options::default() };
         let engine = Engine::start(engine_options, vec![Box::new(CallLog)]).context("cannot start the engine")?;
         engine.always(store.exporter(), QueueOptions::default());
         let changes = store.changes();

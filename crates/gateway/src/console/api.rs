@@ -25,14 +25,27 @@ const TRACE: usize = 100;
 /// Values that a filter offers.
 const VALUES: usize = 200;
 
+const JSON: &str = "application/json; charset=utf-8";
+
+/// Why nothing is kept of an exchange. Which of them it was is not stored.
+const NO_HTTP: &str = "Nothing is kept of this call's HTTP exchange: capture_http was none, or the call had to wait on disk \
+                       for the local store, or an earlier version stored it";
+
 /// Answers a read of `path`, which comes without `/api/`.
 pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&str>) -> Result<Reply, Reply> {
     let params = Params::parse(query, (console.clock)())?;
     let path = path.strip_prefix("v1/").ok_or_else(Reply::not_found)?;
     let (name, id) = path.split_once('/').map_or((path, None), |(name, id)| (name, Some(id)));
+    // No call's id has a slash in it.
+    let (id, part) = match id.and_then(|id| id.split_once('/')).filter(|_| name == "calls") {
+        Some((id, part)) => (Some(id), Some(part)),
+        None => (id, None),
+    };
     let id = id.map(|id| percent_decode_str(id).decode_utf8().map(String::from)).transpose();
     let id = id.map_err(|_| Reply::not_found())?;
     match (name, id) {
+        ("calls", Some(id)) if part == Some("http") => console.read(move |_, reader| http(reader, &id)).await,
+        _ if part.is_some() => Err(Reply::not_found()),
         ("calls", None) => console.read(move |_, reader| calls(reader, &params)).await,
         ("calls", Some(id)) => console.read(move |_, reader| call(reader, &id)).await,
         ("sessions", None) => console.read(move |_, reader| sessions(reader, &params)).await,
@@ -85,25 +98,38 @@ pub(super) fn listed(call: &Summary) -> Value {
 }
 
 fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
-    let found = match reader.find(id).map_err(unreadable)? {
-        Found::Nothing => return Err(Reply::message(StatusCode::NOT_FOUND, "No call or trace with this id")),
-        Found::Ambiguous(calls) => {
-            let calls: Vec<_> = calls.iter().map(listed).collect();
-            let message = "Several calls begin with this id";
-            return Err(Reply::new(StatusCode::MULTIPLE_CHOICES, json!({ "message": message, "calls": calls })));
-        }
-        Found::Calls(calls) => calls,
-    };
-    let gone = || Reply::message(StatusCode::NOT_FOUND, "No call or trace with this id");
-    let call = found.first().ok_or_else(gone)?;
-    let record = reader.record(call.seq).map_err(unreadable)?.ok_or_else(gone)?;
+    let call = find(reader, id)?;
+    let record = reader.record(call.seq).map_err(unreadable)?.ok_or_else(no_call)?;
     let trace = reader.trace(&call.trace_id, TRACE + 1).map_err(unreadable)?;
     let listing: Vec<_> = trace.iter().take(TRACE).map(listed).collect();
-    let around = json!({ "call": listed(call), "trace": listing, "trace_goes_on": trace.len() > TRACE });
+    let around = json!({ "call": listed(&call), "trace": listing, "trace_goes_on": trace.len() > TRACE });
     // The record is JSON as it was stored: it is passed on, not read again.
     let around = around.to_string();
     let around = around.strip_suffix('}').unwrap_or_default();
-    Ok(Reply::text("application/json; charset=utf-8", format!("{around},\"record\":{record}}}")))
+    Ok(Reply::text(JSON, format!("{around},\"record\":{record}}}")))
+}
+
+fn http(reader: &Reader, id: &str) -> Result<Reply, Reply> {
+    let call = find(reader, id)?;
+    let none = || Reply::message(StatusCode::NOT_FOUND, NO_HTTP);
+    Ok(Reply::text(JSON, reader.http(call.seq).map_err(unreadable)?.ok_or_else(none)?))
+}
+
+/// The call that an id stands for.
+fn find(reader: &Reader, id: &str) -> Result<Summary, Reply> {
+    match reader.find(id).map_err(unreadable)? {
+        Found::Nothing => Err(no_call()),
+        Found::Ambiguous(calls) => {
+            let calls: Vec<_> = calls.iter().map(listed).collect();
+            let message = "Several calls begin with this id";
+            Err(Reply::new(StatusCode::MULTIPLE_CHOICES, json!({ "message": message, "calls": calls })))
+        }
+        Found::Calls(calls) => calls.into_iter().next().ok_or_else(no_call),
+    }
+}
+
+fn no_call() -> Reply {
+    Reply::message(StatusCode::NOT_FOUND, "No call or trace with this id")
 }
 
 fn sessions(reader: &Reader, params: &Params) -> Result<Reply, Reply> {

@@ -18,6 +18,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::file::{self, FILE_NAME, VERSION};
+use super::http;
 use super::row::micros;
 use list::{COLUMNS, limit_value};
 
@@ -139,6 +140,14 @@ impl Reader {
     pub fn record(&self, seq: i64) -> Result<Option<String>, ReadError> {
         let mut statement = self.connection.prepare_cached("SELECT record FROM records WHERE seq = ?")?;
         Ok(statement.query_row([seq], |row| row.get(0)).optional()?)
+    }
+
+    /// The JSON of what is kept of a call's HTTP exchange; `None` where nothing is.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn http(&self, seq: i64) -> Result<Option<String>, ReadError> {
+        Ok(http::read(&self.connection, seq)?)
     }
 
     /// The calls of a trace, oldest first.
