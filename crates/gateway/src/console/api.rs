@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::params::{Params, wrong};
 use super::{Console, settings};
 use crate::admin::reply::Reply;
-use crate::calls::query::{By, Facet, Found, ReadError, Reader, Span, Summary, User};
+use crate::calls::query::{By, Facet, Found, NO_HTTP, ReadError, Reader, Span, Summary, User};
 
 /// Parts that a span of time is cut into, unless told otherwise and at most.
 const PARTS: (usize, usize) = (60, 400);
@@ -26,10 +26,6 @@ const TRACE: usize = 100;
 const VALUES: usize = 200;
 
 const JSON: &str = "application/json; charset=utf-8";
-
-/// Why nothing is kept of an exchange. Which of them it was is not stored.
-const NO_HTTP: &str = "Nothing is kept of this call's HTTP exchange: capture_http was none, or the call had to wait on disk \
-                       for the local store, or an earlier version stored it";
 
 /// Answers a read of `path`, which comes without `/api/`.
 pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&str>) -> Result<Reply, Reply> {

@@ -35,6 +35,10 @@ const IN_REACH: usize = 20_000;
 /// Candidates named at most for an id that fits several calls.
 const CANDIDATES: usize = 10;
 
+/// What is said of a call without an HTTP exchange. Which of the reasons it was is not stored.
+pub const NO_HTTP: &str = "Nothing is kept of this call's HTTP exchange: capture_http was none, or the call had to wait on \
+                           disk for the local store, or an earlier version stored it";
+
 /// Why the store cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
