@@ -63,7 +63,7 @@ test('a call as its destinations get it', async () => {
   const page = await browser.page();
   await page.goto(gateway.url);
   await rows(page).first().click();
-  await page.keyboard.press('4');
+  await page.keyboard.press('5');
   const destination = page.getByRole('region', { name: `langfuse ${upstream.url}` });
   await destination.locator('.span').nth(2).waitFor();
   const [root, prompt, completion] = await destination.locator('.span').allInnerTexts();

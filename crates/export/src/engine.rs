@@ -29,7 +29,7 @@ use crate::sink::Sink;
 use crate::spool::{self, Entry, LaneKey, Position};
 use crate::stats::{Counter, DestinationStats, Stats};
 use crate::storage::Storage;
-use crate::tracer::{Tracer, TracerError};
+use crate::tracer::{self, Tracer, TracerError};
 use crate::weight::weigh;
 
 mod reader;
@@ -47,11 +47,19 @@ pub struct Options {
     pub metrics: metrics::Options,
     /// Where records wait for their destinations on disk; `None`: in memory alone.
     pub spool: Option<spool::Options>,
+    /// Whether one of the destinations keeps HTTP exchanges (`capture_http`). Where none does, nothing of them is copied.
+    pub keeps_http: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_entries: 10_000, max_bytes: 64 << 20, metrics: metrics::Options::default(), spool: None }
+        Self {
+            max_entries: 10_000,
+            max_bytes: 64 << 20,
+            metrics: metrics::Options::default(),
+            spool: None,
+            keeps_http: false,
+        }
     }
 }
 
@@ -93,6 +101,7 @@ pub(crate) struct Shared {
     meters: Meters,
     deliveries: Option<Arc<dyn Deliveries>>,
     client: OnceLock<Client>,
+    keeps_http: bool,
 }
 
 impl Engine {
@@ -123,6 +132,7 @@ impl Engine {
             meters: Meters::default(),
             deliveries,
             client: OnceLock::new(),
+            keeps_http: options.keeps_http,
         });
         let (stop, stopped) = oneshot::channel();
         let reader = Reader::new(Arc::clone(&shared), observers);
@@ -169,7 +179,11 @@ impl Engine {
         }
         destinations.extend(self.shared.otlp(config, lookup)?);
         let meter = self.shared.meter(config, lookup)?;
-        Ok(Arc::new(Tracer::new(config, destinations, meter)?))
+        let mut settings = tracer::settings(config)?;
+        if self.shared.keeps_http {
+            settings.http = tracer::http(config);
+        }
+        Ok(Arc::new(Tracer::new(settings, config.log_level, destinations, meter)))
     }
 
     /// Hands a record to one destination once more, with the ids that it has: a destination that has it already does not

@@ -171,6 +171,15 @@ return {
             },
           },
           {
+            capture_http = {
+              type = "string",
+              required = true,
+              default = "headers",
+              description = "What the gateway's local store keeps of the HTTP exchange, for its console. `headers`: request line, headers with secrets masked, times of the answer's pieces; `full`: up to 256 KiB of each body as well. Sent to no destination. In Kong, which has no local store, it has no effect.",
+              one_of = { "none", "headers", "full" },
+            },
+          },
+          {
             max_body_size = {
               type = "integer",
               required = true,

@@ -3,6 +3,7 @@
 mod decode;
 mod error;
 mod form;
+mod http;
 mod measure;
 mod private;
 mod response;
@@ -35,6 +36,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     let (usage, billed) = (facts.usage, facts.billed);
     let whole = measure::Whole { request: whole_request, response: read.whole };
     let timing = timing(&exchange, &facts, read.stream);
+    let http = http::keep(&exchange);
     let (request_id, api_version) = (request_id(&exchange), api_version(&exchange));
     let mut record = CallRecord {
         id: exchange.ids.call,
@@ -68,6 +70,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
         end: exchange.end,
         error,
         issues,
+        http,
     };
     measure::fill(&mut record, whole, settings.estimate_tokens);
     let models = [record.response.model.as_deref(), record.request.model.as_deref()];
@@ -78,7 +81,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     let billed = billed.unwrap_or(record.usage);
     record.cost = settings.prices.cost(&models, &record.provider, &billed).filter(|_| counted);
     if settings.content == ContentPolicy::MetadataOnly {
-        private::drop_content(&mut record);
+        private::drop_content(&mut record, &settings.context_headers.names());
     }
     settings.redactor.apply(&mut record);
     Some(record)

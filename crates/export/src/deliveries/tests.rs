@@ -39,7 +39,7 @@ impl Exporter for Scripted {
     }
 
     fn limits(&self) -> BatchLimits {
-        BatchLimits { max_records: 2, max_bytes: usize::MAX, max_delay: Duration::ZERO }
+        BatchLimits { max_records: 2, max_bytes: usize::MAX, max_delay: Duration::ZERO, max_requests: 1 }
     }
 
     fn encode(&self, records: &[Arc<CallRecord>]) -> Result<Vec<String>, EncodeError> {

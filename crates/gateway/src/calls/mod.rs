@@ -12,6 +12,7 @@
 //! - [`file`] opens, migrates and, where it is broken, replaces the file; [`retention`] keeps it small.
 //! - [`outcomes`] holds what became of calls until the writer makes rows of it, [`deliveries`].
 //! - [`text`] is what a search finds a call by; [`backlog`] brings files of version 1 up to it.
+//! - [`http`] packs what is kept of the HTTP exchange, in a row beside the record.
 //! - [`query`] holds every read.
 //!
 //! Invariants: a call is stored once, whatever is retried (its id is unique); what is stored is the record's JSON as
@@ -24,6 +25,7 @@ pub mod exporter;
 pub mod file;
 #[cfg(test)]
 pub mod fixtures;
+mod http;
 pub mod outcomes;
 pub mod query;
 pub mod retention;

@@ -26,3 +26,12 @@ END;
 CREATE TRIGGER calls_deleted_deliveries AFTER DELETE ON calls BEGIN
     DELETE FROM deliveries WHERE seq = old.seq;
 END;
+
+-- What is kept of the HTTP exchange of a call, where anything is.
+CREATE TABLE exchanges (
+    seq  INTEGER PRIMARY KEY,
+    http BLOB NOT NULL -- JSON: as text, or zlib of it where that is shorter
+);
+CREATE TRIGGER exchanges_deleted AFTER DELETE ON calls BEGIN
+    DELETE FROM exchanges WHERE seq = old.seq;
+END;

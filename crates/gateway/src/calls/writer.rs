@@ -422,7 +422,7 @@ fn insert(connection: &mut Connection, rows: &[Row]) -> rusqlite::Result<Inserte
     let mut inserted = Inserted::default();
     let mut transaction = connection.transaction()?;
     for (index, row) in rows.iter().enumerate() {
-        // A row of its own in each of three tables: all or none.
+        // A row of its own in each of several tables: all or none.
         let savepoint = transaction.savepoint()?;
         match row.insert(&savepoint) {
             Ok(true) => {

@@ -113,7 +113,8 @@ impl Gateway {
             .with_context(|| format!("cannot create {}", options.data_dir.display()))?;
         let store = Store::open(&options.data_dir, options.retention())
             .with_context(|| format!("cannot open the local store in {}", options.data_dir.display()))?;
-        let engine_options = Options { metrics: options.metrics(), spool: options.spool(), ..Options::default() };
+        let engine_options =
+            Options { metrics: options.metrics(), spool: options.spool(), keeps_http: true, ..Options::default() };
         let observers: Vec<Box<dyn Observer>> = vec![Box::new(CallLog)];
         let recorder = Arc::new(store.recorder());
         let engine = Engine::start(engine_options, observers, Some(recorder)).context("cannot start the engine")?;

@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::shown_json;
-use crate::calls::query::{Filter, Found, Reader};
+use crate::calls::query::{Filter, Found, NO_HTTP, Reader};
 use crate::term::Terminal;
 use ai_tracing_export::clock::now;
 
@@ -128,7 +128,8 @@ struct FilterArgs {
 struct Show {
     /// Id of a call, a trace id, or the beginning of either (the table's TRACE column).
     id: String,
-    /// `text` for people; `json`: the record as docs/record.md describes it.
+    /// `text` for people; `json`: the record as docs/record.md describes it; `http`: what is kept of the HTTP exchange, as
+    /// JSON.
     #[arg(long, value_enum, default_value_t = ShowFormat::Text, value_name = "FORMAT")]
     format: ShowFormat,
     /// Cut each text after this many characters.
@@ -140,6 +141,7 @@ struct Show {
 enum ShowFormat {
     Text,
     Json,
+    Http,
 }
 
 impl FilterArgs {
@@ -240,11 +242,12 @@ impl Show {
         for (index, call) in calls.iter().enumerate() {
             let Some(json) = reader.record(call.seq)? else { continue };
             match self.format {
-                ShowFormat::Json => {
-                    let value: serde_json::Value = serde_json::from_str(&json)?;
-                    let pretty = serde_json::to_string_pretty(&value)?;
-                    writeln!(out, "{}", shown_json(&pretty, terminal))?;
-                }
+                ShowFormat::Json => write_json(&json, out, terminal)?,
+                ShowFormat::Http => match reader.http(call.seq)? {
+                    Some(http) => write_json(&http, out, terminal)?,
+                    None if calls.len() == 1 => bail!("{NO_HTTP}"),
+                    None => writeln!(out, "null")?,
+                },
                 ShowFormat::Text => {
                     if index > 0 {
                         writeln!(out)?;
@@ -255,6 +258,13 @@ impl Show {
         }
         Ok(())
     }
+}
+
+/// JSON with a member a line.
+fn write_json(json: &str, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
+    let value: serde_json::Value = serde_json::from_str(json)?;
+    let pretty = serde_json::to_string_pretty(&value)?;
+    Ok(writeln!(out, "{}", shown_json(&pretty, terminal))?)
 }
 
 /// The record as it was stored.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::params::{Params, wrong};
 use super::{Console, deliveries, settings, spans};
 use crate::admin::reply::Reply;
-use crate::calls::query::{By, Facet, Found, ReadError, Reader, Span, Summary, User};
+use crate::calls::query::{By, Facet, Found, NO_HTTP, ReadError, Reader, Span, Summary, User};
 
 /// Parts that a span of time is cut into, unless told otherwise and at most.
 const PARTS: (usize, usize) = (60, 400);
@@ -24,6 +24,8 @@ const USERS: usize = 500;
 const TRACE: usize = 100;
 /// Values that a filter offers.
 const VALUES: usize = 200;
+
+const JSON: &str = "application/json; charset=utf-8";
 
 /// Answers a read of `path`, which comes without `/api/`.
 pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&str>) -> Result<Reply, Reply> {
@@ -40,6 +42,7 @@ pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&st
     match (name, id) {
         ("calls", Some(id)) if part.is_some() => match part {
             Some("deliveries") => deliveries::list(console, id).await,
+            Some("http") => console.read(move |_, reader| http(reader, &id)).await,
             Some("spans") => console.read(move |it, reader| spans::of(&it.node, reader, &id)).await,
             _ => Err(Reply::not_found()),
         },
@@ -118,15 +121,21 @@ pub(super) fn record(reader: &Reader, call: &Summary) -> Result<String, Reply> {
 }
 
 fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
-    let call = &find(reader, id)?;
-    let record = record(reader, call)?;
+    let call = find(reader, id)?;
+    let record = record(reader, &call)?;
     let trace = reader.trace(&call.trace_id, TRACE + 1).map_err(unreadable)?;
     let listing: Vec<_> = trace.iter().take(TRACE).map(listed).collect();
-    let around = json!({ "call": listed(call), "trace": listing, "trace_goes_on": trace.len() > TRACE });
+    let around = json!({ "call": listed(&call), "trace": listing, "trace_goes_on": trace.len() > TRACE });
     // The record is JSON as it was stored: it is passed on, not read again.
     let around = around.to_string();
     let around = around.strip_suffix('}').unwrap_or_default();
-    Ok(Reply::text("application/json; charset=utf-8", format!("{around},\"record\":{record}}}")))
+    Ok(Reply::text(JSON, format!("{around},\"record\":{record}}}")))
+}
+
+fn http(reader: &Reader, id: &str) -> Result<Reply, Reply> {
+    let call = find(reader, id)?;
+    let none = || Reply::message(StatusCode::NOT_FOUND, NO_HTTP);
+    Ok(Reply::text(JSON, reader.http(call.seq).map_err(unreadable)?.ok_or_else(none)?))
 }
 
 fn sessions(reader: &Reader, params: &Params) -> Result<Reply, Reply> {

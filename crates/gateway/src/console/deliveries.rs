@@ -47,8 +47,7 @@ pub(super) struct Retry {
 
 impl Retry {
     pub fn parse(path: &str) -> Option<Self> {
-        let (call, destination) =
-            path.strip_prefix("v1/calls/")?.strip_suffix("/retry")?.split_once("/deliveries/")?;
+        let (call, destination) = path.strip_prefix("v1/calls/")?.strip_suffix("/retry")?.split_once("/deliveries/")?;
         let call = percent_decode_str(call).decode_utf8().ok()?.into_owned();
         Some(Self { call, destination: destination.parse().ok()? })
     }

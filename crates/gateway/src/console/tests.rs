@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use super::*;
-use crate::calls::fixtures::{STARTED, chat, nth, with};
+use crate::calls::fixtures::{STARTED, chat, http, nth, with};
 use crate::calls::{Retention, Store};
 use crate::db::Db;
 use crate::status::ServerStats;
@@ -187,6 +187,31 @@ async fn one_call_is_its_record_as_stored() {
 }
 
 #[tokio::test]
+async fn the_http_exchange_is_told_or_why_there_is_none() {
+    let fixture = Fixture::new();
+    let kept = with(1, |record| record.http = Some(Box::new(http())));
+    fixture.put(&[Arc::clone(&kept), Arc::new(nth(2))]).await;
+    let answer = fixture.get(&format!("/api/v1/calls/{}/http", kept.id)).await;
+    assert_eq!((answer.status, answer.json()), (StatusCode::OK, serde_json::to_value(http()).unwrap()));
+    assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json; charset=utf-8");
+    assert_eq!(fixture.get(&format!("/api/v1/calls/{}/http", kept.trace_id)).await.status, StatusCode::OK);
+    let message = async |path: &str| {
+        let answer = fixture.get(&format!("/api/v1/calls/{path}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        answer.json()["message"].as_str().unwrap().to_owned()
+    };
+    assert!(message(&format!("{}/http", nth(2).id)).await.contains("capture_http"));
+    assert_eq!(message("ffff/http").await, "No call or trace with this id");
+    for nothing in [format!("{}/body", kept.id), format!("{}/http/x", kept.id), "/http".to_owned()] {
+        message(&nothing).await;
+    }
+    let answer = fixture.get("/api/v1/calls/019b7da0-0000/http").await;
+    assert_eq!(answer.status, StatusCode::MULTIPLE_CHOICES);
+    // What is answered for a call as such has none of it.
+    assert!(!fixture.get(&format!("/api/v1/calls/{}", kept.id)).await.text.contains("api-version"));
+}
+
+#[tokio::test]
 async fn sums_sessions_users_and_values() {
     let fixture = Fixture::new();
     let records: Vec<_> = (0..4).map(|n| with(n, |r| r.context.session_id = Some(format!("s/{}", n % 2)))).collect();
@@ -353,7 +378,7 @@ fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
 async fn the_openapi_file_tells_what_there_is() {
     let document: Value = serde_saphyr::from_str(include_str!("../../../../docs/api/openapi.yaml")).unwrap();
     let fixture = Fixture::new();
-    fixture.put(&[Arc::new(chat())]).await;
+    fixture.put(&[Arc::new(CallRecord { http: Some(Box::new(http())), ..chat() })]).await;
     for (path, methods) in document["paths"].as_object().unwrap() {
         if path == "/events" || methods.get("get").is_none() {
             continue;
@@ -366,6 +391,16 @@ async fn the_openapi_file_tells_what_there_is() {
             let found = keys(&answer.json());
             assert_eq!(properties(schema), [found.clone(), found], "{path}");
         }
+    }
+    let http = fixture.get(&format!("/api/v1/calls/{}/http", chat().id)).await.json();
+    let (request, response) = (&http["request"], &http["response"]);
+    for (schema, value) in [
+        ("HttpRequest", request),
+        ("HttpResponse", response),
+        ("HttpFields", &request["headers"]),
+        ("HttpBody", &response["body"]),
+    ] {
+        assert_eq!(properties(&document["components"]["schemas"][schema]), [keys(value), keys(value)], "{schema}");
     }
     let call = keys(&fixture.get("/api/v1/calls").await.json()["calls"][0]);
     assert_eq!(properties(&document["components"]["schemas"]["Summary"]), [call.clone(), call]);

@@ -5,6 +5,7 @@ mod spooled;
 
 use std::sync::mpsc;
 
+use ai_tracing_core::settings::HttpPolicy;
 use serde_json::json;
 
 use super::*;
@@ -113,6 +114,20 @@ fn a_call_reaches_every_destination_by_itself() {
     }
     assert_eq!(engine.stats().records, 3);
     engine.shutdown(LONG);
+}
+
+#[test]
+fn http_exchanges_are_copied_only_where_somebody_keeps_them() {
+    for (keeps_http, asked, expected) in [
+        (false, "full", HttpPolicy::Off),
+        (true, "none", HttpPolicy::Off),
+        (true, "headers", HttpPolicy::Headers),
+        (true, "full", HttpPolicy::Full),
+    ] {
+        let engine = Engine::start(Options { keeps_http, ..Options::default() }, Vec::new(), None).unwrap();
+        let tracer = engine.tracer(&config(json!({"capture_http": asked})), &|_| None).unwrap();
+        assert_eq!(tracer.settings.http, expected, "{keeps_http} {asked}");
+    }
 }
 
 #[test]
