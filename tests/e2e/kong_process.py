@@ -12,7 +12,6 @@ import socket
 import subprocess
 from pathlib import Path
 
-import pytest
 from gateway import Reply, environment, until
 from upstream import ROOT
 
@@ -36,8 +35,6 @@ INSIDE_SERVICE = {
     "name": "inside", "url": "http://127.0.0.1:9", "routes": [{"name": "inside", "paths": ["/.host"]}],
     "plugins": [{"name": "pre-function", "config": {"access": [INSIDE]}}],
 }  # fmt: skip
-
-needs_host = pytest.mark.skipif(bool(REAL), reason="asks the host of the tests itself")
 
 
 def free_port() -> int:
