@@ -60,10 +60,11 @@ class Kong:
         self.config = folder / "kong.json"
         self.port = free_port()
         self.proxy = f"127.0.0.1:{self.port}"
+        self.http2 = f"127.0.0.1:{free_port()}"  # of a real Kong
         self.log_file = folder / "logs" / "error.log"
         self.declare(services, **more)
         extra = {
-            "KONG_NGINX_WORKER_PROCESSES": str(workers), "KONG_LOG_LEVEL": level,
+            "KONG_NGINX_WORKER_PROCESSES": str(workers), "KONG_LOG_LEVEL": level, "KONG_PROXY_LISTEN": f"{self.proxy}, {self.http2} http2",
             "AI_TRACING_LIBRARY": str(library), "AI_TRACING_PLUGIN": str(ROOT), **(env or {}),
         }  # fmt: skip
         with (folder / "out").open("ab") as out:

@@ -176,18 +176,40 @@ local function ending(eof)
 end
 
 
--- Whether a plugin that runs after this one shows the numbers of AI calls, and none reports them already.
-local function wanted(ctx)
-  local plugins = ctx.plugins and ctx.plugins.log
-  local found = false
-  for i = 2, plugins and plugins[0] or 0, 2 do
-    local name = plugins[i - 1].name
-    if name:sub(1, 8) == "ai-proxy" then
-      return false
-    end
-    found = found or READERS[name] or (name == "prometheus" and plugins[i].ai_metrics)
+-- One step through a request's plugins of a phase, as Kong keeps them: how many, then each and its configuration.
+local function next_plugin(plugins, i)
+  i = i + 2
+  if i <= plugins[0] then
+    return i, plugins[i - 1].name, plugins[i]
   end
-  return found
+end
+
+local NO_PLUGINS = { [0] = 0 }
+
+local function plugins_of(ctx, phase)
+  return next_plugin, ctx.plugins and ctx.plugins[phase] or NO_PLUGINS, 0
+end
+
+
+-- Whether Kong's AI proxy, which reports while the body passes and has no `log`, has told the numbers of this call.
+local function reported(ctx)
+  for _, name, conf in plugins_of(ctx, "body_filter") do
+    if name:sub(1, 8) == "ai-proxy" and conf.logging and conf.logging.log_statistics then
+      return true
+    end
+  end
+  return false
+end
+
+
+-- Whether a plugin shows the numbers of AI calls, and none has reported them already.
+local function wanted(ctx)
+  for _, name, conf in plugins_of(ctx, "log") do
+    if READERS[name] or (name == "prometheus" and conf.ai_metrics) then
+      return not reported(ctx)
+    end
+  end
+  return false
 end
 
 

@@ -231,14 +231,20 @@ describe("ai-tracing: the handler", function()
     assert.equal(3, told_of(host, "finish")[4])
   end)
 
-  local function log_with(...)
-    local log = { [0] = 2, { name = "ai-tracing" }, {} }
-    for _, plugin in ipairs { ... } do
-      log[#log + 1], log[#log + 2] = { name = plugin[1] }, plugin[2] or {}
-      log[0] = log[0] + 2
+  -- Kong's list of plugins of a phase, with this one at its head.
+  local function phase_of(plugins)
+    local list = { [0] = 2, { name = "ai-tracing" }, {} }
+    for _, plugin in ipairs(plugins) do
+      list[#list + 1], list[#list + 2] = { name = plugin[1] }, plugin[2] or {}
+      list[0] = list[0] + 2
     end
+    return list
+  end
+
+  -- `filters`: plugins that see bodies, as Kong's AI proxy does, and do not log.
+  local function log_with(loggers, filters)
     local host = set_up {
-      plugins = { log = log },
+      plugins = { log = phase_of(loggers), body_filter = phase_of(filters or {}) },
       numbers = '{"meta":{"provider_name":"openai","llm_latency":1.5},"usage":{"total_tokens":10}}',
     }
     host.run("access")
@@ -248,7 +254,7 @@ describe("ai-tracing: the handler", function()
 
   it("gives Kong's log the numbers where a plugin shows them", function()
     for _, reader in ipairs { { "prometheus", { ai_metrics = true } }, { "http-log" }, { "file-log" } } do
-      local host = log_with(reader)
+      local host = log_with({ reader })
       assert.is_true(told_of(host, "finish")[5])
       assert.same({ provider_name = "openai", llm_latency = 1.5, plugin_id = "id-of-plugin" },
         host.serialized["ai.ai-tracing.meta"])
@@ -256,13 +262,19 @@ describe("ai-tracing: the handler", function()
     end
   end)
 
-  it("does not ask for them where nobody does, or ai-proxy reports the same call", function()
-    for _, plugins in ipairs {
-      {}, { { "prometheus", { ai_metrics = false } } }, { { "cors" } },
-      { { "ai-proxy" }, { "file-log" } }, { { "file-log" }, { "ai-proxy-advanced" } },
-    } do
-      local host = log_with(unpack(plugins))
-      assert.is_false(told_of(host, "finish")[5])
+  it("does not ask for them where nobody shows them", function()
+    for _, loggers in ipairs { {}, { { "prometheus", { ai_metrics = false } } }, { { "cors" } } } do
+      assert.is_false(told_of(log_with(loggers), "finish")[5])
+    end
+  end)
+
+  it("does not ask for them where ai-proxy reports the same call", function()
+    for _, name in ipairs { "ai-proxy", "ai-proxy-advanced" } do
+      for _, reports in ipairs { true, false } do
+        local host = log_with({ { "file-log" } }, { { name, { logging = { log_statistics = reports } } } })
+        assert.equal(not reports, told_of(host, "finish")[5])
+      end
+      assert.is_true(told_of(log_with({ { "file-log" } }, { { name } }), "finish")[5])
     end
   end)
 

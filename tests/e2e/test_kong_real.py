@@ -1,0 +1,175 @@
+"""What only a real Kong has: its schema rules, Admin API, vaults, other plugins and HTTP/2 (AI_TRACING_KONG; see kong_process.py)."""
+
+import json
+import re
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from fake_otlp import FakeOtlp
+from gateway import until
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from kong_process import REAL, free_port, plugin, service
+from test_kong import ASK, CHAT, JSON, STREAM, ask, end_of, errors, kong, trace_of  # noqa: F401 (a fixture)
+from upstream import ROOT, Answer, cut, fixture
+
+pytestmark = pytest.mark.skipif(not REAL, reason="no real Kong (AI_TRACING_KONG)")
+CONFIGS = ROOT / "crates" / "config" / "tests" / "configs"
+
+
+class Http:
+    """One of Kong's APIs, on a port of its own."""
+
+    def __init__(self):
+        self.address = f"127.0.0.1:{free_port()}"
+
+    def ask(self, method: str, path: str, body=None) -> tuple[int, str]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://{self.address}{path}", data, {"content-type": "application/json"}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+
+@pytest.fixture
+def admin(kong, upstream):
+    """The Admin API of a Kong that has a service without plugins."""
+    api = Http()
+    kong([service(upstream.url)], env={"KONG_ADMIN_LISTEN": api.address})
+    return api
+
+
+def configs(kind: str) -> list[Path]:
+    return sorted((CONFIGS / kind).glob("*.json"))
+
+
+def test_kong_accepts_and_refuses_what_the_engine_does(admin):
+    """Kong's words differ here and there, and its place of an error in a map; never whether there is one, or in which parameter."""
+    wrong = {}
+    for path in configs("valid") + configs("invalid"):
+        case = json.loads(path.read_text())
+        status, text = admin.ask("POST", "/schemas/plugins/validate", {"name": "ai-tracing", "config": case["config"]})
+        complaint = json.loads(text)
+        if "errors" not in case:
+            wrong[path.name] = status != 200 and text
+            continue
+        places = complaint.get("fields", {}).get("config", {})
+        found = {name for name in places if name != "@entity"} if isinstance(places, dict) else {""}
+        told = {re.split(r"[.\[]", name.removeprefix("config").removeprefix("."))[0] for name in case["errors"]}
+        shape = (status, complaint.get("code"), complaint.get("name")) == (400, 2, "schema violation")
+        # A configuration that is no record: Kong complains of its first element.
+        wrong[path.name] = not (shape and (found == told or told == {""})) and (text, case["errors"])
+    assert {name: what for name, what in wrong.items() if what} == {}
+
+
+def test_the_documented_declaration_runs_as_it_is(kong, upstream, langfuse):
+    """deploy/kong/kong.yml, with its keys in Kong's environment; only the addresses are those of the test."""
+    text = (ROOT / "deploy" / "kong" / "kong.yml").read_text()
+    text = text.replace("https://api.openai.com", upstream.url)
+    text = text.replace("langfuse_enabled: true", f"langfuse_enabled: true\n          langfuse_endpoint: {langfuse.url}")
+    api = Http()
+    env = {"KONG_ADMIN_LISTEN": api.address, "LANGFUSE_PUBLIC_KEY": "pk-lf-vault", "LANGFUSE_SECRET_KEY": "sk-lf-vault"}
+    made = kong([], env=env)
+    status, told = api.ask("POST", "/config", {"config": text})
+    assert status == 201, told
+    upstream.add("declared", fixture("chat_plain").answer())
+    until(lambda: ask(made, "declared").status == 200)
+    assert langfuse.trace() and langfuse.accepted()[0].project == "pk-lf-vault:sk-lf-vault"
+    assert "sk-lf-vault" not in made.log()
+
+
+@pytest.mark.parametrize("name", ["chat_plain", "chat_stream_usage"])
+def test_kong_s_prometheus_shows_the_numbers(kong, upstream, name):
+    api = Http()
+    made = kong(
+        [service(upstream.url, plugin())],
+        plugins=[{"name": "prometheus", "config": {"ai_metrics": True, "status_code_metrics": True}}],
+        env={"KONG_STATUS_LISTEN": api.address},
+    )
+    upstream.add("shown", fixture(name).answer())
+    for _ in range(3):
+        assert ask(made, "shown", fixture(name).request_body).status == 200
+    usage = fixture(name).expected["usage"]
+
+    def values() -> dict[str, float]:
+        lines = [line for line in api.ask("GET", "/metrics")[1].splitlines() if line.startswith("kong_ai_llm")]
+        found: dict[str, float] = {}
+        for line in lines:
+            metric, labels, value = re.match(r"(\w+)\{(.*)\} (\S+)", line).groups()
+            kind = re.search(r'token_type="(\w+)"', labels)
+            if not metric.endswith("_bucket"):
+                assert 'ai_model="gpt-4o-mini"' in labels, line
+                found[f"{metric}.{kind.group(1)}" if kind else metric] = float(value)
+        return found
+
+    shown = until(lambda: (found := values()).get("kong_ai_llm_requests_total") == 3 and found)
+    assert shown["kong_ai_llm_tokens_total.prompt_tokens"] == 3 * usage["input"]
+    assert shown["kong_ai_llm_tokens_total.completion_tokens"] == 3 * usage["output"]
+    assert shown["kong_ai_llm_tokens_total.total_tokens"] == 3 * usage["total"]
+    assert shown["kong_ai_llm_cost_total"] > 0
+
+
+def test_kong_s_opentelemetry_joins_the_trace(kong, upstream, langfuse):
+    """One trace: the caller's span, Kong's, ours, and what the upstream gets."""
+    otlp = FakeOtlp()
+    try:
+        made = kong(
+            [service(upstream.url, plugin(langfuse.url), {"name": "opentelemetry", "config": {"traces_endpoint": f"{otlp.url}/v1/traces", "queue": {"max_coalescing_delay": 0.1}}})],
+            env={"KONG_TRACING_INSTRUMENTATIONS": "all", "KONG_TRACING_SAMPLING_RATE": "1"},
+        )  # fmt: skip
+        upstream.add("both", fixture("chat_plain").answer())
+        trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+        assert ask(made, "both", headers=[("traceparent", f"00-{trace}-00f067aa0ba902b7-01")]).status == 200
+        ours = trace_of(langfuse, "both")
+        sent = upstream.seen("both")[-1].header("traceparent").split("-")
+        otlp.wait(lambda: otlp.requests)
+        kongs = [
+            span for request in otlp.requests for group in ExportTraceServiceRequest.FromString(request.body).resource_spans
+            for scoped in group.scope_spans for span in scoped.spans
+        ]  # fmt: skip
+        print([(s.name, s.id, s.parent) for s in ours], [(s.name, s.span_id.hex(), s.parent_span_id.hex()) for s in kongs], sent)
+        assert {span.trace_id for span in ours} == {span.trace_id.hex() for span in kongs} == {sent[1]} == {trace}
+        assert 0
+    finally:
+        otlp.close()
+
+
+@pytest.mark.parametrize("length", [True, False], ids=["with length", "without"])
+def test_http_2(kong, upstream, langfuse, length, tmp_path):
+    case = fixture("chat_stream_usage")
+    upstream.add("two", Answer(headers=[STREAM], pieces=list(cut(case.body, "events")), framing="chunked"))
+    made = kong([service(upstream.url, plugin(langfuse.url))])
+    send = ["-d", ASK.decode()] if length else ["-X", "POST", "-T", "-"]
+    done = subprocess.run(
+        ["curl", "-sS", "--http2-prior-knowledge", "-w", "\n%{http_version} %{http_code}", f"http://{made.http2}{CHAT}",
+         "-H", "content-type: application/json", "-H", "x-case: two", "-H", "x-message-id: two", *send],
+        input=ASK, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.rpartition(b"\n")[2] == b"2 200", done
+    assert done.stdout.rpartition(b"\n")[0] == case.body
+    told = json.dumps([span.attributes for span in trace_of(langfuse, "two")])
+    assert end_of(langfuse, "two") == "complete" and "gpt-4o-mini-2024-07-18" in told
+    assert "Hello" in told, told
+
+
+def test_with_ai_proxy_nothing_counts_twice(kong, upstream, langfuse):
+    """Its numbers are in Kong's log, ours are not; the call is traced."""
+    proxy = {
+        "name": "ai-proxy",
+        "config": {
+            "route_type": "llm/v1/chat", "auth": {"header_name": "Authorization", "header_value": "Bearer sk-upstream"},
+            "model": {"provider": "openai", "name": "gpt-4o-mini", "options": {"upstream_url": f"{upstream.url}{CHAT}"}},
+        },
+    }  # fmt: skip
+    upstream.add("proxied", fixture("chat_plain").answer())
+    made = kong([service(upstream.url, plugin(langfuse.url), proxy)], plugins=[{"name": "file-log", "config": {"path": str(ROOT / "target" / "x.jsonl")}}])
+    reply = ask(made, "proxied")
+    assert reply.status == 200, reply
+    print(reply.headers, reply.body)
+    print(json.dumps([(s.name, s.attributes) for s in trace_of(langfuse, "proxied")], indent=1))
+    print((ROOT / "target" / "x.jsonl").read_text())
+    assert 0
