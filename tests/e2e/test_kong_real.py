@@ -131,9 +131,9 @@ def test_kong_s_opentelemetry_joins_the_trace(kong, upstream, langfuse):
             span for request in otlp.requests for group in ExportTraceServiceRequest.FromString(request.body).resource_spans
             for scoped in group.scope_spans for span in scoped.spans
         ]  # fmt: skip
-        print([(s.name, s.id, s.parent) for s in ours], [(s.name, s.span_id.hex(), s.parent_span_id.hex()) for s in kongs], sent)
         assert {span.trace_id for span in ours} == {span.trace_id.hex() for span in kongs} == {sent[1]} == {trace}
-        assert 0
+        root = next(span for span in ours if span.name == CHAT)
+        assert root.parent == "00f067aa0ba902b7" and root.id in {span.parent_span_id.hex() for span in kongs if span.name == "kong"}
     finally:
         otlp.close()
 
@@ -156,20 +156,39 @@ def test_http_2(kong, upstream, langfuse, length, tmp_path):
     assert "Hello" in told, told
 
 
-def test_with_ai_proxy_nothing_counts_twice(kong, upstream, langfuse):
-    """Its numbers are in Kong's log, ours are not; the call is traced."""
+@pytest.mark.parametrize("reports", [True, False], ids=["reporting", "silent"])
+def test_with_ai_proxy_nothing_counts_twice(kong, upstream, langfuse, reports, tmp_path):
+    """The call is traced, and one of the two tells Kong's log of it."""
     proxy = {
         "name": "ai-proxy",
         "config": {
             "route_type": "llm/v1/chat", "auth": {"header_name": "Authorization", "header_value": "Bearer sk-upstream"},
+            "logging": {"log_statistics": reports},
             "model": {"provider": "openai", "name": "gpt-4o-mini", "options": {"upstream_url": f"{upstream.url}{CHAT}"}},
         },
     }  # fmt: skip
+    file = tmp_path / "calls.jsonl"
+    made = kong([service(upstream.url, plugin(langfuse.url), proxy)], plugins=[{"name": "file-log", "config": {"path": str(file)}}])
     upstream.add("proxied", fixture("chat_plain").answer())
-    made = kong([service(upstream.url, plugin(langfuse.url), proxy)], plugins=[{"name": "file-log", "config": {"path": str(ROOT / "target" / "x.jsonl")}}])
-    reply = ask(made, "proxied")
-    assert reply.status == 200, reply
-    print(reply.headers, reply.body)
-    print(json.dumps([(s.name, s.attributes) for s in trace_of(langfuse, "proxied")], indent=1))
-    print((ROOT / "target" / "x.jsonl").read_text())
+    assert ask(made, "proxied").status == 200
+    spans = trace_of(langfuse, "proxied")
+    assert "sk-upstream" not in json.dumps([span.attributes for span in spans])
+    lines = until(lambda: file.exists() and [line for line in file.read_text().splitlines() if CHAT in line])
+    assert ["ai-tracing" in json.loads(line)["ai"] for line in lines] == [not reports]
+    assert len(json.loads(lines[0])["ai"]) == 1
+
+
+def test_ai_proxy_speaks_to_another_provider(kong, upstream, langfuse):
+    proxy = {
+        "name": "ai-proxy",
+        "config": {
+            "route_type": "llm/v1/chat", "auth": {"header_name": "x-api-key", "header_value": "sk-upstream"},
+            "model": {"provider": "anthropic", "name": "claude-3-5-haiku-20241022", "options": {"upstream_url": f"{upstream.url}/v1/messages", "anthropic_version": "2023-06-01", "max_tokens": 99}},
+        },
+    }  # fmt: skip
+    made = kong([service(upstream.url, plugin(langfuse.url), proxy)])
+    upstream.add("other", fixture("messages_plain").answer())
+    reply = ask(made, "other", b'{"messages":[{"role":"user","content":"Hello"}]}')
+    print(reply, upstream.seen("other"))
+    print(json.dumps([(s.name, s.attributes) for s in trace_of(langfuse, "other")], indent=1))
     assert 0
