@@ -178,17 +178,44 @@ def test_with_ai_proxy_nothing_counts_twice(kong, upstream, langfuse, reports, t
     assert len(json.loads(lines[0])["ai"]) == 1
 
 
-def test_ai_proxy_speaks_to_another_provider(kong, upstream, langfuse):
+USAGE = {"input_tokens": 11, "output_tokens": 7}
+CLAUDE = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-3-5-haiku-20241022", "stop_sequence": None}
+EVENTS = [
+    {"type": "message_start", "message": {**CLAUDE, "content": [], "stop_reason": None, "usage": {"input_tokens": 11, "output_tokens": 1}}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Bonjour"}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {"output_tokens": 7}},
+    {"type": "message_stop"},
+]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_ai_proxy_translates(kong, upstream, langfuse, stream):
+    """The client asks as OpenAI is asked; Anthropic answers, where the service itself points nowhere."""
+    options = {"upstream_url": f"{upstream.url}/v1/messages", "anthropic_version": "2023-06-01", "max_tokens": 99}
     proxy = {
         "name": "ai-proxy",
         "config": {
             "route_type": "llm/v1/chat", "auth": {"header_name": "x-api-key", "header_value": "sk-upstream"},
-            "model": {"provider": "anthropic", "name": "claude-3-5-haiku-20241022", "options": {"upstream_url": f"{upstream.url}/v1/messages", "anthropic_version": "2023-06-01", "max_tokens": 99}},
+            "model": {"provider": "anthropic", "name": "claude-3-5-haiku-20241022", "options": options},
         },
     }  # fmt: skip
-    made = kong([service(upstream.url, plugin(langfuse.url), proxy)])
-    upstream.add("other", fixture("messages_plain").answer())
-    reply = ask(made, "other", b'{"messages":[{"role":"user","content":"Hello"}]}')
-    print(reply, upstream.seen("other"))
-    print(json.dumps([(s.name, s.attributes) for s in trace_of(langfuse, "other")], indent=1))
-    assert 0
+    made = kong([service(f"http://127.0.0.1:{free_port()}", plugin(langfuse.url), proxy)])
+    if stream:
+        answer = Answer(headers=[STREAM], pieces=[b"event: %s\ndata: %s\n\n" % (e["type"].encode(), json.dumps(e).encode()) for e in EVENTS], framing="chunked")
+    else:
+        whole = {**CLAUDE, "content": [{"type": "text", "text": "Bonjour"}], "stop_reason": "end_turn", "usage": USAGE}
+        answer = Answer(headers=JSON, body=json.dumps(whole).encode())
+    upstream.add("translated", answer)
+    asked = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}], "stream": stream}
+    reply = ask(made, "translated", json.dumps(asked).encode())
+    assert reply.status == 200 and b"Bonjour" in reply.body and b"chat.completion" in reply.body
+    spans = {span.name: span for span in trace_of(langfuse, "translated")}
+    told = spans[CHAT].trace_metadata()
+    assert (told["provider"], told["server_port"]) == ("anthropic", int(upstream.url.rsplit(":", 1)[1])), told
+    completion = spans["completion"]
+    usage = completion.json("langfuse.observation.usage_details")
+    assert (usage["input"], usage["output"]) == (11, 7), usage
+    assert "Bonjour" in completion.attributes["langfuse.observation.output"] and completion.metadata().get("tokens_estimated") is None
+    assert "Be brief." in spans["prompt"].attributes["langfuse.observation.input"]

@@ -33,6 +33,7 @@ local function set_up(has)
     ai_tracing_request_body = note("request_body"),
     ai_tracing_request_file = note("request_file"),
     ai_tracing_request_unseen = note("request_unseen"),
+    ai_tracing_answered_in = note("answered_in"),
     ai_tracing_forward = note("forward"),
     ai_tracing_response_head = function(call, status, texts, count)
       told[#told + 1] = { "response_head", call, status, count }
@@ -105,6 +106,17 @@ local function set_up(has)
 end
 
 
+-- Kong's list of plugins of a phase, with this one at its head.
+local function phase_of(plugins)
+  local list = { [0] = 2, { name = "ai-tracing" }, {} }
+  for _, plugin in ipairs(plugins) do
+    list[#list + 1], list[#list + 2] = { name = plugin[1] }, plugin[2] or {}
+    list[0] = list[0] + 2
+  end
+  return list
+end
+
+
 local function told_of(host, name)
   for _, entry in ipairs(host.told) do
     if entry[1] == name then
@@ -144,6 +156,28 @@ describe("ai-tracing: the handler", function()
     assert.same({ "request_body", CALL, "{}" }, host.told[2])
     assert.same({ "forward", CALL }, host.told[3])
     assert.equal(PARENT, host.set.traceparent)
+  end)
+
+  it("takes the host that a plugin has chosen", function()
+    local host = set_up { service = { host = "nowhere", port = 9 }, balancer_data = { host = "api.anthropic.com", port = 443 } }
+    host.run("access")
+    local begun = told_of(host, "begin")
+    assert.same({ "api.anthropic.com", 443 }, { begun[3][5], begun[4] })
+  end)
+
+  it("tells what ai-proxy answers in, where it translates", function()
+    local chat, native = { route_type = "llm/v1/chat" }, { route_type = "llm/v1/chat", llm_format = "gemini" }
+    for _, case in ipairs {
+      { { { "ai-proxy", chat } }, "openai_chat" },
+      { { { "cors" }, { "ai-proxy", { route_type = "llm/v1/completions", llm_format = "openai" } } }, "openai_completions" },
+      { { { "ai-proxy-advanced", { targets = { chat } } } }, "openai_chat" },
+      { { { "ai-proxy", native } } }, { { { "ai-proxy", { route_type = "preserve" } } } }, { { { "cors" } } },
+    } do
+      local host = set_up { body = "{}", plugins = { body_filter = phase_of(case[1]) } }
+      host.run("access")
+      local told = told_of(host, "answered_in") or {}
+      assert.equal(case[2], told[3])
+    end
   end)
 
   it("says what is not known", function()
@@ -230,16 +264,6 @@ describe("ai-tracing: the handler", function()
     host.run("log")
     assert.equal(3, told_of(host, "finish")[4])
   end)
-
-  -- Kong's list of plugins of a phase, with this one at its head.
-  local function phase_of(plugins)
-    local list = { [0] = 2, { name = "ai-tracing" }, {} }
-    for _, plugin in ipairs(plugins) do
-      list[#list + 1], list[#list + 2] = { name = plugin[1] }, plugin[2] or {}
-      list[0] = list[0] + 2
-    end
-    return list
-  end
 
   -- `filters`: plugins that see bodies, as Kong's AI proxy does, and do not log.
   local function log_with(loggers, filters)
