@@ -216,6 +216,8 @@ def test_ai_proxy_translates(kong, upstream, langfuse, stream):
     assert (told["provider"], told["server_port"]) == ("anthropic", int(upstream.url.rsplit(":", 1)[1])), told
     completion = spans["completion"]
     usage = completion.json("langfuse.observation.usage_details")
-    assert (usage["input"], usage["output"]) == (11, 7), usage
-    assert "Bonjour" in completion.attributes["langfuse.observation.output"] and completion.metadata().get("tokens_estimated") is None
+    # Kong leaves the usage out of the streams that it translates.
+    assert stream or (usage["input"], usage["output"]) == (11, 7), usage
+    assert completion.metadata().get("tokens_estimated", False) is stream
+    assert "Bonjour" in completion.attributes["langfuse.observation.output"]
     assert "Be brief." in spans["prompt"].attributes["langfuse.observation.input"]
