@@ -25,7 +25,7 @@ use crate::log_ring::{LogRing, ToRing};
 use crate::worker::{StartOptions, Worker};
 
 /// Version of this interface; the plugin refuses a library of another one. Raise it with every change.
-pub const ABI: i32 = 1;
+pub const ABI: i32 = 2;
 
 /// Most texts that are looked at in one call: a thousand headers and what stands before them.
 const MAX_TEXTS: usize = 2016;
@@ -159,6 +159,14 @@ exports! {
     /// The request's body is not looked at, so that it is not held up. 1 when there is such a call.
     fn ai_tracing_request_unseen(call: i32) {
         on_worker(|worker| i32::from(worker.request_unseen(call)))
+    }
+
+    /// The response will pass in the dialect of this name, not in the request's: a plugin translates. 1 when there is such a
+    /// call.
+    fn ai_tracing_answered_in(call: i32, dialect: *const u8, length: usize) {
+        // SAFETY: the caller's promise.
+        let dialect = String::from_utf8_lossy(unsafe { bytes(dialect, length) });
+        on_worker(|worker| i32::from(worker.answered_in(call, &dialect)))
     }
 
     /// The request goes to the upstream now. 1 when there is such a call.

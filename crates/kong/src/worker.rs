@@ -189,6 +189,11 @@ impl Worker {
         self.with_call(call, |call| call.capture.note("the request's body was not seen: it is not buffered"))
     }
 
+    /// The response will pass in this dialect, not in the request's.
+    pub fn answered_in(&mut self, call: i32, dialect: &str) -> bool {
+        self.with_call(call, |call| call.capture.answered_in(dialect))
+    }
+
     /// The request goes to the upstream now.
     pub fn forward(&mut self, call: i32) -> bool {
         self.with_call(call, |call| call.capture.upstream_started(call.clock.at(Instant::now())))

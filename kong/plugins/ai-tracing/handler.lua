@@ -23,6 +23,9 @@ local READERS = {
   ["syslog"] = true, ["tcp-log"] = true, ["udp-log"] = true,
 }
 
+-- What the routes of Kong's AI proxy answer in, whatever the upstream speaks.
+local ANSWERED_IN = { ["llm/v1/chat"] = "openai_chat", ["llm/v1/completions"] = "openai_completions" }
+
 local row = {}
 local texts -- C's view of `row`
 local traceparent = ffi.new("char[55]")
@@ -61,22 +64,48 @@ local function add_headers(count, headers)
 end
 
 
+-- One step through a request's plugins of a phase, as Kong keeps them: how many, then each and its configuration.
+local function next_plugin(plugins, i)
+  i = i + 2
+  if i <= plugins[0] then
+    return i, plugins[i - 1].name, plugins[i]
+  end
+end
+
+local NO_PLUGINS = { [0] = 0 }
+
+local function plugins_of(ctx, phase)
+  return next_plugin, ctx.plugins and ctx.plugins[phase] or NO_PLUGINS, 0
+end
+
+
+-- Kong's AI proxy, where it is on the request: its configuration. It has no `log`.
+local function ai_proxy(ctx)
+  for _, name, conf in plugins_of(ctx, "body_filter") do
+    if name:sub(1, 8) == "ai-proxy" then
+      return conf
+    end
+  end
+end
+
+
 local function begin(lib, config, headers)
   local request = kong.request
   local service, route, consumer = kong.router.get_service(), kong.router.get_route(), kong.client.get_consumer()
+  -- Where the request goes, also where a plugin has decided that.
+  local target = ngx.ctx.balancer_data or service or {}
   row[1] = request.get_method()
   row[2] = request.get_raw_path()
   row[3] = request.get_raw_query()
   row[4] = request.get_forwarded_host() or false
-  row[5] = service and service.host or false
+  row[5] = target.host or false
   row[6] = service and ngx.var.upstream_uri or false
   row[7] = service and (service.name or service.id) or false
   row[8] = route and (route.name or route.id) or false
   row[9] = consumer and (consumer.username or consumer.custom_id or consumer.id) or false
   local age = (ngx.now() - ngx.req.start_time()) * 1000
-  local port = service and service.port or 0
   local at, count = as_texts(add_headers(9, headers))
-  return lib.ai_tracing_begin(config, at, count, port, age, traceparent, 55)
+  return lib.ai_tracing_begin(config, at, count, target.port or 0, age, traceparent, 55)
 end
 
 
@@ -91,9 +120,23 @@ local function forward_trace(headers)
 end
 
 
+-- The AI proxy has put the request into the upstream's format, and will put the answer back into the client's.
+local function translated(lib, call)
+  local proxy = ai_proxy(ngx.ctx)
+  if not proxy or (proxy.llm_format or "openai") ~= "openai" then
+    return
+  end
+  local target = proxy.targets and proxy.targets[1] or proxy
+  local dialect = ANSWERED_IN[target.route_type]
+  if dialect then
+    lib.ai_tracing_answered_in(call, dialect, #dialect)
+  end
+end
+
+
 local function copy_request_body(lib, call)
   local route = kong.router.get_route()
-  -- An unbuffered one would be held up; nginx refuses to read one of HTTP/2 that does not tell its length.
+  -- An unbuffered one would be held up; without Kong's patches nginx refuses to read one of HTTP/2 without a length.
   if route and route.request_buffering == false or not pcall(ngx.req.read_body) then
     lib.ai_tracing_request_unseen(call)
     return
@@ -123,6 +166,7 @@ local function access(conf)
   kong.ctx.plugin.call = call
   forward_trace(headers)
   copy_request_body(lib, call)
+  translated(lib, call)
   lib.ai_tracing_forward(call)
 end
 
@@ -176,18 +220,16 @@ local function ending(eof)
 end
 
 
--- Whether a plugin that runs after this one shows the numbers of AI calls, and none reports them already.
+-- Whether a plugin shows the numbers of AI calls, and none has reported them already.
 local function wanted(ctx)
-  local plugins = ctx.plugins and ctx.plugins.log
-  local found = false
-  for i = 2, plugins and plugins[0] or 0, 2 do
-    local name = plugins[i - 1].name
-    if name:sub(1, 8) == "ai-proxy" then
-      return false
+  for _, name, conf in plugins_of(ctx, "log") do
+    if READERS[name] or (name == "prometheus" and conf.ai_metrics) then
+      -- That one reports while the body passes.
+      local proxy = ai_proxy(ctx)
+      return not (proxy and proxy.logging and proxy.logging.log_statistics)
     end
-    found = found or READERS[name] or (name == "prometheus" and plugins[i].ai_metrics)
   end
-  return found
+  return false
 end
 
 

@@ -72,6 +72,7 @@ pub fn kong(input: &[u8]) {
                     ai_tracing_request_unseen(call);
                 }
                 6 => {
+                    ai_tracing_answered_in(call, at, size);
                     ai_tracing_forward(call);
                 }
                 7 => {
