@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use aho_corasick::AhoCorasick;
+
 use super::Fields;
 use crate::redact::{Builtin, Redactor};
 
@@ -13,6 +15,10 @@ const SECRET: [&str; 10] =
     ["auth", "key", "token", "secret", "cookie", "passw", "signature", "credential", "session", "pwd"];
 /// Names whose value is one, too short to be looked for within others: Azure's shared access signatures have it.
 const SECRET_NAMES: [&str; 1] = ["sig"];
+
+/// All of those in one pass over a name, in any case.
+static SEARCH: LazyLock<Option<AhoCorasick>> =
+    LazyLock::new(|| AhoCorasick::builder().ascii_case_insensitive(true).build(SECRET).ok());
 
 /// Schemes of HTTP authentication, and words that providers use as one.
 const SCHEMES: [&str; 12] = [
@@ -36,7 +42,7 @@ static KEYS: LazyLock<Redactor> = LazyLock::new(|| Redactor::default().with_buil
 /// Hides what is secret in headers. `shown` are names, lower case, of headers that the record shows anyway.
 pub(crate) fn headers(fields: &mut Fields, shown: &[&str]) {
     for (name, value) in &mut fields.fields {
-        if shown.contains(&name.to_ascii_lowercase().as_str()) {
+        if shown.iter().any(|shown| name.eq_ignore_ascii_case(shown)) {
             continue;
         }
         if is_secret(name) && !is_harmless(name, value) {
@@ -72,8 +78,8 @@ pub(crate) fn known_keys(text: &mut String) {
 }
 
 fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRET.iter().any(|part| name.contains(part)) || SECRET_NAMES.contains(&name.as_str())
+    let has_part = SEARCH.as_ref().is_none_or(|search| search.is_match(name));
+    has_part || SECRET_NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// Rate limits and usage count tokens, and switches say yes or no: these are no secrets.
