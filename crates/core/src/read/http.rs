@@ -53,7 +53,9 @@ fn bodies(exchange: &Exchange) -> Bodies {
 }
 
 fn fields(head: &RawHead, shown: &[&str]) -> Fields {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    // As good as always valid, which is found out faster than what is not.
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let text = |bytes: &[u8]| std::str::from_utf8(bytes).map_or_else(|_| lossy(bytes), str::to_owned);
     let fields = head.fields().map(|(name, value)| (text(name), text(value))).collect();
     let mut fields = Fields { fields, left_out: head.left_out() };
     mask::headers(&mut fields, shown);
