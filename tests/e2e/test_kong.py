@@ -495,10 +495,13 @@ def test_a_dead_langfuse_harms_nobody(kong, upstream):
 
 
 class Load:
-    """Calls without a pause, on a thread of its own, until it is left."""
+    """Calls without a pause, on a thread of its own, until it is left; never more than a few ahead of their traces, since a
+    reload may take its time, and its end leaves the workers two seconds."""
 
-    def __init__(self, kong, case: str):
-        self.kong, self.case, self.sent, self.failed, self.stopped = kong, case, 0, [], threading.Event()
+    AHEAD = 100
+
+    def __init__(self, kong, case: str, langfuse):
+        self.kong, self.case, self.langfuse, self.sent, self.failed, self.stopped = kong, case, langfuse, 0, [], threading.Event()
         self.thread = threading.Thread(target=self.run)
 
     def run(self):
@@ -510,6 +513,10 @@ class Load:
             except OSError as error:
                 self.failed.append(repr(error))
             self.sent += 1
+            until(lambda: self.stopped.is_set() or self.sent - self.traced() < self.AHEAD)
+
+    def traced(self) -> int:
+        return sum(span.name == "completion" for span in self.langfuse.spans())
 
     def __enter__(self):
         self.thread.start()
@@ -523,7 +530,7 @@ class Load:
 def test_a_reload_under_load_loses_nothing(kong, upstream, langfuse):
     upstream.add("reload", fixture("chat_plain").answer())
     made = kong([service(upstream.url, plugin(langfuse.url, environment="before"))], workers=2)
-    with Load(made, "reload") as load:
+    with Load(made, "reload", langfuse) as load:
         until(lambda: load.sent >= 20)
         old = set(made.workers())
         made.declare([service(upstream.url, plugin(langfuse.url, environment="after"))])
