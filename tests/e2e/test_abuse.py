@@ -19,7 +19,6 @@ from upstream import Answer, Gate, fixture
 MIB = 1 << 20
 # A body that is buffered whole shows in the peak: three at a time are 300 MB.
 LARGE = 100_000_000
-# Three bodies of 100 MB at once are never held; what is kept of them is, in several forms while it is read and indexed.
 RSS_BOUND = 200 * MIB
 JSON = [("content-type", "application/json")]
 CHAT = "/v1/chat/completions"
