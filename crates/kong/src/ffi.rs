@@ -171,7 +171,7 @@ exports! {
         // SAFETY: the caller's promise.
         let headers = unsafe { read_texts(headers, count) };
         let status = u16::try_from(status).unwrap_or(0);
-        on_worker(|worker| i32::from(worker.response_head(call, status, &Pairs(&headers))))
+        on_worker(|worker| i32::from(worker.response_head(call, status, &Pairs::new(&headers))))
     }
 
     /// A piece of the response's body, as it passes. 1 when there is such a call.

@@ -10,17 +10,39 @@ use ai_tracing_core::capture::{Headers, RequestHead, Upstream};
 pub const FIXED: usize = 9;
 
 /// Names and values, in turn.
-pub struct Pairs<'a>(pub &'a [Option<&'a [u8]>]);
+pub struct Pairs<'a> {
+    texts: &'a [Option<&'a [u8]>],
+    /// A bit for each length that a name has, modulo 64. Of the forty names that are asked for, few are there.
+    lengths: u64,
+}
+
+impl<'a> Pairs<'a> {
+    /// Reads a row of texts; one without a value at its end is left out.
+    pub fn new(texts: &'a [Option<&'a [u8]>]) -> Self {
+        let names = texts.iter().step_by(2).flatten();
+        Self { texts, lengths: names.fold(0, |lengths, name| lengths | bit(name.len())) }
+    }
+}
+
+fn bit(length: usize) -> u64 {
+    1 << (length % 64)
+}
 
 impl Headers for Pairs<'_> {
     fn get(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.0.chunks_exact(2).find_map(|pair| match pair {
-            [Some(known), Some(value)] if known.eq_ignore_ascii_case(name.as_bytes()) => {
-                Some(String::from_utf8_lossy(value))
-            }
+        if self.lengths & bit(name.len()) == 0 {
+            return None;
+        }
+        self.texts.chunks_exact(2).find_map(|pair| match pair {
+            [Some(known), Some(value)] if known.eq_ignore_ascii_case(name.as_bytes()) => Some(text(value)),
             _ => None,
         })
     }
+}
+
+/// As text; bytes that are no UTF-8 are replaced, which nearly none has.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// The head of a request, as [`RequestHead`] has it.
@@ -41,7 +63,7 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// Reads a row of texts; what is missing at its end is absent.
     pub fn new(texts: &'a [Option<&'a [u8]>], upstream_port: u16) -> Self {
-        let text = |index: usize| texts.get(index).copied().flatten().map(String::from_utf8_lossy);
+        let text = |index: usize| texts.get(index).copied().flatten().map(text);
         Self {
             method: text(0).unwrap_or_default(),
             path: text(1).unwrap_or_default(),
@@ -53,7 +75,7 @@ impl<'a> Request<'a> {
             service: text(6),
             route: text(7),
             consumer: text(8),
-            headers: Pairs(texts.get(FIXED..).unwrap_or_default()),
+            headers: Pairs::new(texts.get(FIXED..).unwrap_or_default()),
         }
     }
 

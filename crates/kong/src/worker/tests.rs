@@ -28,7 +28,7 @@ fn a_call_is_handed_over_once_and_its_number_is_gone() {
     let (call, traceparent) = begin(&mut worker, config, "/v1/chat/completions").unwrap();
     assert!(traceparent.starts_with("00-") && traceparent.len() == 55, "{traceparent}");
     assert!(worker.request_body(call, CHAT.as_bytes()) && worker.forward(call));
-    assert!(worker.response_head(call, 200, &Pairs(&json_head())) && worker.response_body(call, ANSWER.as_bytes()));
+    assert!(worker.response_head(call, 200, &Pairs::new(&json_head())) && worker.response_body(call, ANSWER.as_bytes()));
     assert!(worker.report().held_bytes > CHAT.len() + ANSWER.len());
     let numbers = worker.finish(call, End::Complete, false, true).unwrap();
     let numbers: Value = serde_json::from_str(&numbers).unwrap();
