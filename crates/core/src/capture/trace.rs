@@ -37,11 +37,12 @@ impl TraceContext {
     }
 }
 
-/// Lower-case hex. Each call asks for it while its request waits: by hand it takes a third of what `format!` does.
+/// Lower-case hex. Each call asks for it while its request waits: by hand it takes a fraction of what `format!` does.
 fn push_hex(text: &mut String, bytes: &[u8]) {
+    let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' - 10 + half });
     for byte in bytes {
-        let digits = [byte >> 4, byte & 0xf].map(|digit| char::from_digit(digit.into(), 16));
-        text.extend(digits.into_iter().flatten());
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 0xf));
     }
 }
 
