@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures what the Kong plugin costs nginx with Lua, and writes its section of docs/performance.md.
 
-    bench/kong.py [--rounds N] [--seconds S] [--output FILE] [--no-build]
+    bench/kong.py [--rounds N] [--seconds S] [--output FILE] [--library FOLDER]
 
 The host is the tests' (`kong/spec/host`): Debian's nginx with its Lua module, one worker, which calls the phases as Kong
 does. It has one core to itself; upstream, sink and wrk share the rest. What counts is the CPU time of nginx's own
