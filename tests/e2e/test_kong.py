@@ -13,7 +13,7 @@ import threading
 import pytest
 from fake_langfuse import FakeLangfuse
 from gateway import until
-from kong_process import LIBRARY, SECRET, Kong, free_port, needs_host, plugin, service
+from kong_process import LIBRARY, REAL, SECRET, Kong, free_port, plugin, service
 from upstream import ROOT, Answer, Gate, corpus, cut, fixture, fixtures
 from wire import Connection, Request, Server, head
 
@@ -416,7 +416,6 @@ def untraced(kong, upstream, case: str) -> None:
     assert upstream.seen(case)[-1].header("traceparent") is None
 
 
-@needs_host
 def test_a_missing_library_is_one_error(kong, upstream, tmp_path):
     made = kong([service(upstream.url, plugin())], library=tmp_path)
     for _ in range(3):
@@ -425,7 +424,6 @@ def test_a_missing_library_is_one_error(kong, upstream, tmp_path):
     assert len(found) == 1 and "libai_tracing_kong.so is neither in" in found[0], found
 
 
-@needs_host
 def test_a_library_that_cannot_be_loaded_is_one_error(kong, upstream, tmp_path):
     (tmp_path / "libai_tracing_kong.so").write_bytes(b"\x7fELF nonsense")
     made = kong([service(upstream.url, plugin())], library=tmp_path)
@@ -434,7 +432,6 @@ def test_a_library_that_cannot_be_loaded_is_one_error(kong, upstream, tmp_path):
     assert len(found) == 1 and "cannot load" in found[0], found
 
 
-@needs_host
 @pytest.mark.parametrize("source", ["int ai_tracing_abi(void) { return 77; }", "int other;"], ids=["other version", "other library"])
 def test_a_library_of_another_version_is_one_error(kong, upstream, tmp_path, source):
     (tmp_path / "a.c").write_text(source)
@@ -445,7 +442,6 @@ def test_a_library_of_another_version_is_one_error(kong, upstream, tmp_path, sou
     assert len(found) == 1 and "is of another version" in found[0], found
 
 
-@needs_host
 def test_a_reload_takes_a_new_library(kong, upstream, langfuse, tmp_path):
     """What was missing is found, and what is replaced is taken, without a restart: the master never loads the library."""
     made = kong([service(upstream.url, plugin(langfuse.url))], library=tmp_path)
@@ -468,7 +464,7 @@ def test_a_reload_takes_a_new_library(kong, upstream, langfuse, tmp_path):
     assert "cannot load" in errors(made)[-1]
 
 
-@needs_host
+@pytest.mark.skipif(bool(REAL), reason="a real control plane serves no requests, and wants Postgres")
 def test_a_control_plane_needs_no_library(kong, upstream, tmp_path):
     made = kong([service(upstream.url, plugin())], library=tmp_path, env={"KONG_ROLE": "control_plane"})
     untraced(made, upstream, "control")
@@ -610,7 +606,6 @@ def spooled(kong) -> int:
     return sum(destination["waiting"] for destination in kong.stats()["engine"]["destinations"])
 
 
-@needs_host
 def test_what_a_killed_worker_leaves_is_delivered_by_the_next(kong, upstream, langfuse):
     upstream.add("left", fixture("chat_plain").answer())
     langfuse.mode = 503
@@ -625,7 +620,6 @@ def test_what_a_killed_worker_leaves_is_delivered_by_the_next(kong, upstream, la
     assert len(langfuse.trace(count=5)) == 5
 
 
-@needs_host
 def test_what_a_stop_leaves_is_delivered_after_the_next_start(kong, upstream, langfuse, tmp_path):
     upstream.add("kept", fixture("chat_plain").answer())
     langfuse.mode = 503
@@ -641,7 +635,6 @@ def test_what_a_stop_leaves_is_delivered_after_the_next_start(kong, upstream, la
     finish([second])
 
 
-@needs_host
 def test_without_a_spool_traces_wait_in_memory(kong, upstream, langfuse):
     upstream.add("memory", fixture("chat_plain").answer())
     made = kong([service(upstream.url, plugin(langfuse.url))], env={"AI_TRACING_SPOOL_MAX_SIZE": "0"})
@@ -650,7 +643,6 @@ def test_without_a_spool_traces_wait_in_memory(kong, upstream, langfuse):
     assert not (made.prefix / "ai-tracing").exists()
 
 
-@needs_host
 def test_the_rock_installs_and_runs(kong, upstream, langfuse, tmp_path):
     """`luarocks make` with a built library: what it installs is a plugin that traces."""
     rockspec = next(ROOT.glob("kong-plugin-ai-tracing-*.rockspec"))
@@ -683,11 +675,10 @@ class Taker(Server):
         return True
 
 
-@needs_host
 @pytest.mark.parametrize("receiver", ["none", "up", "down"])
 def test_memory_stays_flat(kong, upstream, receiver):
-    """AI_TRACING_REQUESTS=200000 for the long form."""
-    wanted = int(os.environ.get("AI_TRACING_REQUESTS") or 3000)
+    """AI_TRACING_REQUESTS=200000 for the long form. A real Kong settles later than the host does."""
+    wanted = int(os.environ.get("AI_TRACING_REQUESTS") or (30_000 if REAL else 3000))
     upstream.add("flat", fixture("chat_stream_usage").answer("whole"))
     taker = Taker()
     url = {"none": None, "up": taker.url, "down": f"http://127.0.0.1:{free_port()}"}[receiver]

@@ -191,6 +191,14 @@ exports! {
         on_worker(|worker| i32::from(worker.request_unseen(call)))
     }
 
+    /// The response will pass in the dialect of this name, not in the request's: a plugin translates. 1 when there is such a
+    /// call.
+    fn ai_tracing_answered_in(call: i32, dialect: *const u8, length: usize) {
+        // SAFETY: the caller's promise.
+        let dialect = String::from_utf8_lossy(unsafe { bytes(dialect, length) });
+        on_worker(|worker| i32::from(worker.answered_in(call, &dialect)))
+    }
+
     /// The head of the response: status, and name and value of each header. 1 when there is such a call.
     fn ai_tracing_response_head(call: i32, status: i32, headers: *const Text, count: i32) {
         // SAFETY: the caller's promise.

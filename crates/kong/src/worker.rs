@@ -201,6 +201,11 @@ impl Worker {
         self.forward(call, |call| call.capture.note("the request's body was not seen: it is not buffered"))
     }
 
+    /// The response will pass in this dialect, not in the request's.
+    pub fn answered_in(&mut self, call: i32, dialect: &str) -> bool {
+        self.with_call(call, |call| call.capture.answered_in(dialect))
+    }
+
     fn forward(&mut self, call: i32, keep_body: impl FnOnce(&mut Call)) -> bool {
         self.with_call(call, |call| {
             keep_body(call);

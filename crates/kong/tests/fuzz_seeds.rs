@@ -19,11 +19,12 @@ fn no_order_of_calls_breaks_anything() {
         steps(&[
             (2, 3, "content-type\napplication/json"),
             (3, 3, r#"{"model":"m","messages":[{"role":"user","content":"a"}]}"#),
-            (6, 3, "content-type\napplication/json"),
-            (7, 3, r#"{"choices":[{"message":{"content":"b"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#),
-            (8, 3, ""),
-            (7, 3, "late"),
-            (8, 3, ""),
+            (6, 3, ""),
+            (7, 3, "content-type\napplication/json"),
+            (8, 3, r#"{"choices":[{"message":{"content":"b"}}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#),
+            (9, 3, ""),
+            (8, 3, "late"),
+            (9, 3, ""),
         ]),
         steps(&[
             (0, 200, r#"{"log_level":"debug","max_body_size":1024}"#),
@@ -33,8 +34,8 @@ fn no_order_of_calls_breaks_anything() {
             (2, 4, ""),
             (4, 3, "/nowhere"),
             (5, 3, ""),
-            (9, 8, ""),
-            (10, 255, ""),
+            (10, 8, ""),
+            (11, 255, ""),
         ]),
     ];
     for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/kong")).unwrap() {

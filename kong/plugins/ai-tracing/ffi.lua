@@ -13,6 +13,7 @@ int32_t ai_tracing_begin(int32_t config, const ai_tracing_text *texts, int32_t c
 int32_t ai_tracing_request_body(int32_t call, const char *body, size_t length);
 int32_t ai_tracing_request_file(int32_t call, const char *path, size_t length);
 int32_t ai_tracing_request_unseen(int32_t call);
+int32_t ai_tracing_answered_in(int32_t call, const char *dialect, size_t length);
 int32_t ai_tracing_response_head(int32_t call, int32_t status, const ai_tracing_text *headers, int32_t count);
 int32_t ai_tracing_response_body(int32_t call, const char *body, size_t length);
 int32_t ai_tracing_finish(int32_t call, int32_t end, int32_t tries, char *out, size_t size);

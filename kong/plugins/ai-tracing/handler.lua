@@ -16,13 +16,17 @@ local AiTracing = {
 
 local COMPLETE, CLIENT_GONE, UPSTREAM_ERROR, TIMEOUT, REJECTED = 0, 1, 2, 3, 4
 
--- Plugins that show what `log` sets, and those that report the same calls themselves.
+-- Plugins that show what `log` sets.
 local READERS = {
   ["file-log"] = true, ["http-log"] = true, ["kafka-log"] = true, ["loggly"] = true,
   ["syslog"] = true, ["tcp-log"] = true, ["udp-log"] = true,
 }
-local REPORTERS = { ["ai-proxy"] = true, ["ai-proxy-advanced"] = true }
 
+-- Kong's AI proxies, and what their routes answer in, whatever the upstream speaks.
+local PROXIES = { ["ai-proxy"] = true, ["ai-proxy-advanced"] = true }
+local ANSWERED_IN = { ["llm/v1/chat"] = "openai_chat", ["llm/v1/completions"] = "openai_completions" }
+
+local NOWHERE = {}
 local TEXTS = 9
 local row = {} -- keeps alive what `texts` points at
 local texts = ffi.new("ai_tracing_text[?]", TEXTS)
@@ -37,29 +41,69 @@ local function put(i, text)
 end
 
 
+-- One step through a request's plugins of a phase, as Kong keeps them: how many, then each and its configuration.
+local function next_plugin(plugins, i)
+  i = i + 2
+  if i <= plugins[0] then
+    return i, plugins[i - 1].name, plugins[i]
+  end
+end
+
+local NO_PLUGINS = { [0] = 0 }
+
+local function plugins_of(ctx, phase)
+  return next_plugin, ctx.plugins and ctx.plugins[phase] or NO_PLUGINS, 0
+end
+
+
+-- Kong's AI proxy, where it is on the request: its configuration. It has no `log`.
+local function ai_proxy(ctx)
+  for _, name, conf in plugins_of(ctx, "body_filter") do
+    if PROXIES[name] then
+      return conf
+    end
+  end
+end
+
+
 -- Straight code without a loop, a table or a tail call: LuaJIT makes one trace of it.
 local function begin(lib, config, conf, service, route)
   local consumer = kong.client.get_consumer()
+  -- Where the request goes, also where a plugin has decided that.
+  local target = ngx.ctx.balancer_data or service or NOWHERE
   put(0, ngx.req.get_method())
   put(1, ngx.var.request_uri)
   put(2, ngx.var.args)
   -- Only where nothing else tells: finding out whom to believe takes a while.
-  put(3, (not service or conf.providers[1]) and kong.request.get_forwarded_host())
-  put(4, service and service.host)
+  put(3, (not target.host or conf.providers[1]) and kong.request.get_forwarded_host())
+  put(4, target.host)
   put(5, service and ngx.var.upstream_uri)
   put(6, service and (service.name or service.id))
   put(7, route and (route.name or route.id))
   put(8, consumer and (consumer.username or consumer.custom_id or consumer.id))
   local age = (ngx.now() - ngx.req.start_time()) * 1000
-  local port = service and service.port or 0
   local found, count = headers.of_request()
-  local call = lib.ai_tracing_begin(config, texts, TEXTS, found, count, port, age, trace, 56)
+  local call = lib.ai_tracing_begin(config, texts, TEXTS, found, count, target.port or 0, age, trace, 56)
   return call
 end
 
 
+-- The AI proxy has put the request into the upstream's format, and will put the answer back into the client's.
+local function translated(lib, call)
+  local proxy = ai_proxy(ngx.ctx)
+  if not proxy or (proxy.llm_format or "openai") ~= "openai" then
+    return
+  end
+  local target = proxy.targets and proxy.targets[1] or proxy
+  local dialect = ANSWERED_IN[target.route_type]
+  if dialect then
+    lib.ai_tracing_answered_in(call, dialect, #dialect)
+  end
+end
+
+
 local function copy_request_body(lib, call, route)
-  -- An unbuffered one would be held up; nginx refuses to read one of HTTP/2 that does not tell its length.
+  -- An unbuffered one would be held up; without Kong's patches nginx refuses to read one of HTTP/2 without a length.
   if route and route.request_buffering == false or not pcall(ngx.req.read_body) then
     lib.ai_tracing_request_unseen(call)
     return
@@ -91,6 +135,7 @@ local function access(conf)
     ngx.req.clear_header("tracestate")
   end
   copy_request_body(lib, call, route)
+  translated(lib, call)
 end
 
 
@@ -144,18 +189,16 @@ local function ending(eof)
 end
 
 
--- Whether a plugin that runs after this one shows the numbers of AI calls, and none reports them already.
+-- Whether a plugin shows the numbers of AI calls, and none has reported them already.
 local function wanted(ctx)
-  local plugins = ctx.plugins and ctx.plugins.log
-  local found = false
-  for i = 2, plugins and plugins[0] or 0, 2 do
-    local name = plugins[i - 1].name
-    if REPORTERS[name] then
-      return false
+  for _, name, conf in plugins_of(ctx, "log") do
+    if READERS[name] or (name == "prometheus" and conf.ai_metrics) then
+      -- That one reports while the body passes.
+      local proxy = ai_proxy(ctx)
+      return not (proxy and proxy.logging and proxy.logging.log_statistics)
     end
-    found = found or READERS[name] or (name == "prometheus" and plugins[i].ai_metrics)
   end
-  return found
+  return false
 end
 
 

@@ -41,6 +41,7 @@ local function set_up(has)
     ai_tracing_request_body = note("request_body"),
     ai_tracing_request_file = note("request_file"),
     ai_tracing_request_unseen = note("request_unseen"),
+    ai_tracing_answered_in = note("answered_in"),
     ai_tracing_response_head = function(call, status, texts, count)
       local row = {}
       for i = 0, count - 1 do
@@ -111,6 +112,17 @@ local function set_up(has)
 end
 
 
+-- Kong's list of plugins of a phase, with this one at its head.
+local function phase_of(plugins)
+  local list = { [0] = 2, { name = "ai-tracing" }, {} }
+  for _, plugin in ipairs(plugins) do
+    list[#list + 1], list[#list + 2] = { name = plugin[1] }, plugin[2] or {}
+    list[0] = list[0] + 2
+  end
+  return list
+end
+
+
 local function told_of(host, name)
   for _, entry in ipairs(host.told) do
     if entry[1] == name then
@@ -148,13 +160,35 @@ describe("ai-tracing: the handler", function()
 
   it("asks for the host where something depends on it", function()
     for _, case in ipairs {
-      { has = { service = { id = "1" } }, host = "-" },
-      { has = { service = { id = "1" }, providers = { { name = "acme", host = "*.acme.io" } } }, host = "example.com" },
+      { has = { service = { id = "1", host = "up" } }, host = "-" },
+      { has = { service = { id = "1", host = "up" }, providers = { { name = "acme", host = "*.acme.io" } } }, host = "example.com" },
       { has = {}, host = "example.com" },
     } do
       local host = set_up(case.has)
       host.run("access")
       assert.equal(case.host, host.told[1][3][4])
+    end
+  end)
+
+  it("takes the host that a plugin has chosen", function()
+    local host = set_up { service = { host = "nowhere", port = 9 }, balancer_data = { host = "api.anthropic.com", port = 443 } }
+    host.run("access")
+    local begun = told_of(host, "begin")
+    assert.same({ "api.anthropic.com", 443 }, { begun[3][5], begun[4] })
+  end)
+
+  it("tells what ai-proxy answers in, where it translates", function()
+    local chat, native = { route_type = "llm/v1/chat" }, { route_type = "llm/v1/chat", llm_format = "gemini" }
+    for _, case in ipairs {
+      { { { "ai-proxy", chat } }, "openai_chat" },
+      { { { "cors" }, { "ai-proxy", { route_type = "llm/v1/completions", llm_format = "openai" } } }, "openai_completions" },
+      { { { "ai-proxy-advanced", { targets = { chat } } } }, "openai_chat" },
+      { { { "ai-proxy", native } } }, { { { "ai-proxy", { route_type = "preserve" } } } }, { { { "cors" } } },
+    } do
+      local host = set_up { body = "{}", plugins = { body_filter = phase_of(case[1]) } }
+      host.run("access")
+      local told = told_of(host, "answered_in") or {}
+      assert.equal(case[2], told[3])
     end
   end)
 
@@ -261,14 +295,10 @@ describe("ai-tracing: the handler", function()
     assert.equal(3, told_of(host, "finish")[4])
   end)
 
-  local function log_with(...)
-    local log = { [0] = 2, { name = "ai-tracing" }, {} }
-    for _, plugin in ipairs { ... } do
-      log[#log + 1], log[#log + 2] = { name = plugin[1] }, plugin[2] or {}
-      log[0] = log[0] + 2
-    end
+  -- `filters`: plugins that see bodies, as Kong's AI proxy does, and do not log.
+  local function log_with(loggers, filters)
     local host = set_up {
-      plugins = { log = log },
+      plugins = { log = phase_of(loggers), body_filter = phase_of(filters or {}) },
       numbers = '{"meta":{"provider_name":"openai","llm_latency":1.5},"usage":{"total_tokens":10}}',
     }
     host.run("access")
@@ -278,7 +308,7 @@ describe("ai-tracing: the handler", function()
 
   it("gives Kong's log the numbers where a plugin shows them", function()
     for _, reader in ipairs { { "prometheus", { ai_metrics = true } }, { "http-log" }, { "file-log" } } do
-      local host = log_with(reader)
+      local host = log_with({ reader })
       assert.is_true(told_of(host, "finish")[5])
       assert.same({ provider_name = "openai", llm_latency = 1.5, plugin_id = "id-of-plugin" },
         host.serialized["ai.ai-tracing.meta"])
@@ -286,13 +316,19 @@ describe("ai-tracing: the handler", function()
     end
   end)
 
-  it("does not ask for them where nobody does, or ai-proxy reports the same call", function()
-    for _, plugins in ipairs {
-      {}, { { "prometheus", { ai_metrics = false } } }, { { "cors" } },
-      { { "ai-proxy" }, { "file-log" } }, { { "file-log" }, { "ai-proxy-advanced" } },
-    } do
-      local host = log_with(unpack(plugins))
-      assert.is_false(told_of(host, "finish")[5])
+  it("does not ask for them where nobody shows them", function()
+    for _, loggers in ipairs { {}, { { "prometheus", { ai_metrics = false } } }, { { "cors" } } } do
+      assert.is_false(told_of(log_with(loggers), "finish")[5])
+    end
+  end)
+
+  it("does not ask for them where ai-proxy reports the same call", function()
+    for _, name in ipairs { "ai-proxy", "ai-proxy-advanced" } do
+      for _, reports in ipairs { true, false } do
+        local host = log_with({ { "file-log" } }, { { name, { logging = { log_statistics = reports } } } })
+        assert.equal(not reports, told_of(host, "finish")[5])
+      end
+      assert.is_true(told_of(log_with({ { "file-log" } }, { { name } }), "finish")[5])
     end
   end)
 

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::detect::{self, Detection};
+use crate::dialect::{self, Dialect};
 use crate::read;
 use crate::record::{CallRecord, End};
 use crate::settings::Settings;
@@ -91,6 +92,8 @@ pub(crate) struct Exchange {
     /// A provider that the response's headers give away.
     pub provider_hint: Option<&'static str>,
     pub response_body: Body,
+    /// The response's dialect, where it is not the request's.
+    pub answered_in: Option<&'static dyn Dialect>,
     /// False where the response's body came without the times at which its pieces passed.
     pub timed: bool,
     pub started_at: At,
@@ -147,6 +150,7 @@ impl Capture {
             response_headers: KeptHeaders::default(),
             provider_hint: None,
             response_body: Body::head_and_tail(limit),
+            answered_in: None,
             timed: true,
             started_at: at,
             upstream_at: None,
@@ -228,6 +232,12 @@ impl Capture {
     pub fn keep_no_more(&mut self) {
         self.0.request_body.keep_no_more();
         self.0.response_body.keep_no_more();
+    }
+
+    /// The response passes in another dialect than the request, because something on the way translates it. A name that
+    /// no dialect has changes nothing.
+    pub fn answered_in(&mut self, dialect: &str) {
+        self.0.answered_in = dialect::by_name(dialect);
     }
 
     /// Something about the exchange that nothing else shows; it becomes one of the record's issues.

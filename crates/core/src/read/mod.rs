@@ -27,7 +27,8 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     let mut request = RequestFacts { headers: exchange.request_headers.clone(), ..RequestFacts::default() };
     let (endpoint, whole_request) = read_request(&exchange, &mut request, &mut issues)?;
     let mut facts = ResponseFacts::default();
-    let read = response::read(&exchange, endpoint.dialect, &request, &mut facts);
+    let answer = exchange.answered_in.unwrap_or(endpoint.dialect);
+    let read = response::read(&exchange, answer, &request, &mut facts);
     issues.append(&mut facts.issues);
     let settings = Arc::clone(&exchange.settings);
     let provider = provider(&exchange, endpoint, &facts);

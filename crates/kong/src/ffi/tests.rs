@@ -93,6 +93,7 @@ fn nothing_breaks_on_null_and_nonsense() {
                 assert_eq!(ai_tracing_request_body(number, ptr::null(), usize::MAX), 0);
                 assert_eq!(ai_tracing_request_file(number, ptr::null(), 1), 0);
                 assert_eq!(ai_tracing_request_unseen(number), 0);
+                assert_eq!(ai_tracing_answered_in(number, ptr::null(), 3), 0);
                 assert_eq!(ai_tracing_response_head(number, -5, ptr::null(), i32::MAX), 0);
                 assert_eq!(ai_tracing_response_body(number, ptr::null(), 1), 0);
                 assert_eq!(ai_tracing_finish(number, number, number, ptr::null_mut(), 1), 0);

@@ -71,6 +71,23 @@ fn the_callers_trace_is_joined_and_its_state_goes_where_it_is_not() {
 }
 
 #[test]
+fn an_answer_may_come_in_another_dialect_than_the_request() {
+    let (mut worker, config) = worker();
+    for (dialect, tokens) in [("openai_chat", json!(2)), ("no_dialect", Value::Null)] {
+        let call = begin(&mut worker, config, "/v1/messages").unwrap();
+        let asked = r#"{"model":"claude-3-5-haiku","system":"Be brief.","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
+        assert!(worker.request_body(call, asked.as_bytes()) && worker.answered_in(call, dialect));
+        assert!(
+            worker.response_head(call, 200, &Pairs::new(&json_head())) && worker.response_body(call, ANSWER.as_bytes())
+        );
+        let numbers = worker.finish(call, End::Complete, false, true).unwrap();
+        let numbers: Value = serde_json::from_str(&numbers).unwrap();
+        assert_eq!(numbers["meta"]["provider_name"], "anthropic");
+        assert_eq!(numbers["usage"]["completion_tokens"], tokens);
+    }
+}
+
+#[test]
 fn other_traffic_and_unknown_configurations_begin_nothing() {
     let (mut worker, config) = worker();
     assert!(begin(&mut worker, config, "/index.html").is_none());

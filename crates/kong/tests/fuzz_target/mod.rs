@@ -46,7 +46,7 @@ pub fn kong(input: &[u8]) {
             let config = configs[usize::from(*pick) % configs.len()];
             let call = calls[usize::from(*pick) % calls.len()];
             let (at, size) = (bytes.as_ptr(), bytes.len());
-            match step % 11 {
+            match step % 12 {
                 0 => {
                     let number = ai_tracing_config_put(at, size, out.as_mut_ptr(), usize::from(*pick));
                     assert!(number >= -i32::from(*pick), "{number}");
@@ -84,13 +84,16 @@ pub fn kong(input: &[u8]) {
                     ai_tracing_request_unseen(call);
                 }
                 6 => {
+                    ai_tracing_answered_in(call, at, size);
+                }
+                7 => {
                     let row: Vec<Text> = bytes.split(|byte| *byte == b'\n').map(text).collect();
                     ai_tracing_response_head(call, i32::from(*length) * 4, row.as_ptr(), row.len() as i32);
                 }
-                7 => {
+                8 => {
                     ai_tracing_response_body(call, at, size);
                 }
-                8 => {
+                9 => {
                     let open = ai_tracing_response_body(call, ptr::null(), 0);
                     let length = ai_tracing_finish(call, i32::from(*length), 1, out.as_mut_ptr(), out.len());
                     finished += u64::from(open == 1);
@@ -100,7 +103,7 @@ pub fn kong(input: &[u8]) {
                         assert!(numbers["meta"]["llm_latency"].is_number(), "{numbers}");
                     }
                 }
-                9 => {
+                10 => {
                     let mut level = 0;
                     ai_tracing_log(i32::from(*pick), &raw mut level, out.as_mut_ptr(), out.len());
                 }
