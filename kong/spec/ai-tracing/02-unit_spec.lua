@@ -1,7 +1,13 @@
 -- The handler against a host that is made up, and a library that writes down what it is told.
 
 local ffi = require "ffi"
-require "kong.plugins.ai-tracing.ffi"
+-- Where lua-resty-core is, it has declared these.
+ffi.cdef [[
+  typedef struct { int len; const unsigned char *data; } ngx_http_lua_ffi_str_t;
+  typedef struct { ngx_http_lua_ffi_str_t key, value; } ngx_http_lua_ffi_table_elt_t;
+]]
+package.loaded["resty.core.base"], package.loaded["resty.core.request"] = {}, true
+local headers = require "kong.plugins.ai-tracing.headers"
 
 local CALL, CONFIG = 77, 5
 local PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -21,22 +27,27 @@ local function set_up(has)
   end
 
   local lib = {
-    ai_tracing_begin = function(config, texts, count, port, age, out, size)
+    ai_tracing_begin = function(config, texts, count, found, found_count, port, age, out, size)
       local row = {}
       for i = 0, count - 1 do
         row[#row + 1] = texts[i].at ~= nil and ffi.string(texts[i].at, texts[i].length) or "-"
       end
-      told[#told + 1] = { "begin", config, row, port, age }
-      ffi.copy(out, PARENT, size)
+      told[#told + 1] = { "begin", config, row, port, age, found, found_count }
+      assert.equal(56, size)
+      ffi.copy(out, PARENT)
+      out[55] = has.drop_tracestate and 1 or 0
       return has.call or CALL
     end,
     ai_tracing_request_body = note("request_body"),
     ai_tracing_request_file = note("request_file"),
     ai_tracing_request_unseen = note("request_unseen"),
     ai_tracing_answered_in = note("answered_in"),
-    ai_tracing_forward = note("forward"),
     ai_tracing_response_head = function(call, status, texts, count)
-      told[#told + 1] = { "response_head", call, status, count }
+      local row = {}
+      for i = 0, count - 1 do
+        row[#row + 1] = ffi.string(texts[i].at, texts[i].length)
+      end
+      told[#told + 1] = { "response_head", call, status, row }
     end,
     ai_tracing_response_body = note("response_body"),
     ai_tracing_finish = function(call, ending, tries, out, size)
@@ -47,6 +58,7 @@ local function set_up(has)
     end,
   }
   package.loaded["kong.plugins.ai-tracing.handler"] = nil
+  headers.of_request = function() return "all of them", 7 end
   package.loaded["kong.plugins.ai-tracing.engine"] = {
     lib = lib,
     config = function() return has.config or CONFIG end,
@@ -58,16 +70,24 @@ local function set_up(has)
   _G.ngx = {
     ctx = ctx,
     arg = {},
-    var = { upstream_uri = "/v1/up", request_completion = has.completion or "OK" },
+    var = {
+      request_uri = "/v1/chat/completions?a=b", args = "a=b", upstream_uri = "/v1/up",
+      request_completion = has.completion or "OK",
+    },
+    status = has.status or 200,
     ERR = 4,
     now = function() return has.now or 100.5 end,
     log = function(_, ...) logged[#logged + 1] = table.concat({ ... }) end,
     req = {
       start_time = function() return 100.25 end,
+      get_method = function() return "POST" end,
+      set_header = function(name, value) set[name] = value end,
+      clear_header = function(name) cleared[name] = true end,
       read_body = has.read_body or function() end,
       get_body_data = function() return has.body end,
       get_body_file = function() return has.file end,
     },
+    resp = { get_headers = has.response_headers or function() return { ["Content-Type"] = "application/json" } end },
   }
   _G.kong = {
     ctx = { plugin = plugin_ctx },
@@ -76,26 +96,12 @@ local function set_up(has)
       get_service = function() return has.service end,
       get_route = function() return has.route end,
     },
-    request = {
-      get_method = function() return "POST" end,
-      get_raw_path = function() return "/v1/chat/completions" end,
-      get_raw_query = function() return "a=b" end,
-      get_forwarded_host = function() return "example.com" end,
-      get_headers = function() return has.headers or {} end,
-    },
-    service = { request = {
-      set_header = function(name, value) set[name] = value end,
-      clear_header = function(name) cleared[name] = true end,
-    } },
-    response = {
-      get_status = function() return has.status or 200 end,
-      get_headers = has.response_headers or function() return { ["content-type"] = "application/json" } end,
-      get_source = function() return has.source or "service" end,
-    },
+    request = { get_forwarded_host = function() return "example.com" end },
+    response = { get_source = function() return has.source or "service" end },
     log = { set_serialize_value = function(key, value) serialized[key] = value end },
   }
   local handler = require "kong.plugins.ai-tracing.handler"
-  local conf = { __plugin_id = "id-of-plugin" }
+  local conf = { __plugin_id = "id-of-plugin", providers = has.providers or {} }
   return {
     handler = handler, conf = conf, told = told, set = set, cleared = cleared, serialized = serialized, logged = logged,
     run = function(phase, chunk, eof)
@@ -140,22 +146,28 @@ describe("ai-tracing: the handler", function()
   it("tells the engine who calls, what, and where it goes", function()
     local host = set_up {
       body = "{}",
-      headers = { ["x-user-id"] = { "first", "second" }, accept = "*/*" },
       service = { id = "1", name = "svc", host = "api.openai.com", port = 443 },
       route = { id = "2" },
       consumer = { custom_id = "acme" },
     }
     host.run("access")
     local begun = host.told[1]
-    assert.same({ "begin", CONFIG, begun[3], 443, 250 }, begun)
-    local row = begun[3]
-    assert.same({ "POST", "/v1/chat/completions", "a=b", "example.com", "api.openai.com", "/v1/up", "svc", "2", "acme" },
-      { unpack(row, 1, 9) })
-    local headers = { [row[10]] = row[11], [row[12]] = row[13] }
-    assert.same({ ["x-user-id"] = "first", accept = "*/*" }, headers)
+    assert.same({ "begin", CONFIG, begun[3], 443, 250, "all of them", 7 }, begun)
+    assert.same({ "POST", "/v1/chat/completions?a=b", "a=b", "-", "api.openai.com", "/v1/up", "svc", "2", "acme" }, begun[3])
     assert.same({ "request_body", CALL, "{}" }, host.told[2])
-    assert.same({ "forward", CALL }, host.told[3])
     assert.equal(PARENT, host.set.traceparent)
+  end)
+
+  it("asks for the host where something depends on it", function()
+    for _, case in ipairs {
+      { has = { service = { id = "1", host = "up" } }, host = "-" },
+      { has = { service = { id = "1", host = "up" }, providers = { { name = "acme", host = "*.acme.io" } } }, host = "example.com" },
+      { has = {}, host = "example.com" },
+    } do
+      local host = set_up(case.has)
+      host.run("access")
+      assert.equal(case.host, host.told[1][3][4])
+    end
   end)
 
   it("takes the host that a plugin has chosen", function()
@@ -183,7 +195,7 @@ describe("ai-tracing: the handler", function()
   it("says what is not known", function()
     local host = set_up { body = "{}" }
     host.run("access")
-    assert.same({ "-", "-", "-", "-", "-" }, { unpack(host.told[1][3], 5, 9) })
+    assert.same({ "-", "-", "-", "-", "-" }, { unpack(host.told[1][3], 5) })
   end)
 
   it("leaves other traffic alone", function()
@@ -210,15 +222,18 @@ describe("ai-tracing: the handler", function()
     host = set_up { read_body = function() error("http2 requests are not supported without content-length header") end }
     host.run("access")
     assert.same({ "request_unseen", CALL }, host.told[2])
-    assert.same({ "forward", CALL }, host.told[3])
     assert.same({}, host.logged)
+
+    host = set_up {}
+    host.run("access")
+    assert.same({ "request_body", CALL }, host.told[2])
   end)
 
   it("clears a tracestate whose trace could not be joined", function()
-    local host = set_up { headers = { tracestate = "a=b", traceparent = "00-nonsense-01" } }
+    local host = set_up { drop_tracestate = true }
     host.run("access")
     assert.is_true(host.cleared.tracestate)
-    host = set_up { headers = { tracestate = "a=b", traceparent = PARENT } }
+    host = set_up()
     host.run("access")
     assert.is_nil(host.cleared.tracestate)
   end)
@@ -234,9 +249,24 @@ describe("ai-tracing: the handler", function()
     host.run("log")
     local names = {}
     for _, entry in ipairs(host.told) do names[#names + 1] = entry[1] end
-    assert.same({ "begin", "request_body", "forward", "response_head", "response_body", "finish" }, names)
-    assert.same({ "response_head", CALL, 200, 2 }, host.told[4])
-    assert.same({ "finish", CALL, 0, 1, false }, host.told[6])
+    assert.same({ "begin", "request_body", "response_head", "response_body", "finish" }, names)
+    assert.same({ "response_head", CALL, 200, { "Content-Type", "application/json" } }, host.told[3])
+    assert.same({ "finish", CALL, 0, 1, false }, host.told[5])
+  end)
+
+  it("tells the first value of a header that the answer repeats, and of too many what there is room for", function()
+    local host = set_up { response_headers = function() return { ["x-request-id"] = { "a", "b" } } end }
+    host.run("access")
+    host.run("header_filter")
+    assert.same({ "x-request-id", "a" }, told_of(host, "response_head")[4])
+    host = set_up { response_headers = function()
+      local many = {}
+      for i = 1, headers.MAX + 4 do many["x-" .. i] = "y" end
+      return many
+    end }
+    host.run("access")
+    host.run("header_filter")
+    assert.equal(2 * headers.MAX, #told_of(host, "response_head")[4])
   end)
 
   -- source, status, end of body seen, nginx's `request_completion`, the engine's number
