@@ -69,12 +69,14 @@ end
 
 -- The least important level that Kong's log shows now; it can be changed at run time.
 local function shown()
-  local ok, module = pcall(require, "resty.kong.log")
-  if ok and module.get_log_level then
-    return module.get_log_level()
+  local ok, errlog = pcall(require, "ngx.errlog")
+  local configured = ok and errlog.get_sys_filter_level() or ngx.DEBUG
+  local known, log = pcall(require, "resty.kong.log")
+  if known and log.get_log_level then
+    -- Kong 3.4 asks for the configured level; later ones find it by themselves.
+    return log.get_log_level(configured)
   end
-  ok, module = pcall(require, "ngx.errlog")
-  return ok and module.get_sys_filter_level() or ngx.DEBUG
+  return configured
 end
 
 
