@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 pub const FILE_NAME: &str = "traces.db";
 
 /// One script per version, in order; `PRAGMA user_version` counts how many a file has seen.
-const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql")];
 
 /// The version of the tables that this build reads and writes.
 pub const VERSION: i64 = MIGRATIONS.len() as i64;

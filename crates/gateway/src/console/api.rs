@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::params::{Params, wrong};
 use super::{Console, settings};
 use crate::admin::reply::Reply;
-use crate::calls::query::{By, Facet, Found, ReadError, Reader, Span, Summary, User};
+use crate::calls::query::{By, Facet, Filter, Found, Order, ReadError, Reader, Span, Summary, User};
 
 /// Parts that a span of time is cut into, unless told otherwise and at most.
 const PARTS: (usize, usize) = (60, 400);
@@ -22,6 +22,10 @@ const SESSIONS: usize = 50;
 const USERS: usize = 500;
 /// Calls of a trace that are listed with a call.
 const TRACE: usize = 100;
+/// What a 404 says about an id; one about a path says something else.
+pub const NO_CALL: &str = "No call or trace with this id";
+/// The media type of what is passed on as it is stored.
+const JSON: &str = "application/json; charset=utf-8";
 /// Values that a filter offers.
 const VALUES: usize = 200;
 
@@ -29,12 +33,18 @@ const VALUES: usize = 200;
 pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&str>) -> Result<Reply, Reply> {
     let params = Params::parse(query, (console.clock)())?;
     let path = path.strip_prefix("v1/").ok_or_else(Reply::not_found)?;
-    let (name, id) = path.split_once('/').map_or((path, None), |(name, id)| (name, Some(id)));
+    let (name, id) = match path.split_once('/') {
+        None => (path, None),
+        // Before it is decoded: an id may hold anything.
+        Some(("calls", id)) => id.strip_suffix("/record").map_or(("calls", Some(id)), |id| ("calls/record", Some(id))),
+        Some((name, id)) => (name, Some(id)),
+    };
     let id = id.map(|id| percent_decode_str(id).decode_utf8().map(String::from)).transpose();
     let id = id.map_err(|_| Reply::not_found())?;
     match (name, id) {
         ("calls", None) => console.read(move |_, reader| calls(reader, &params)).await,
         ("calls", Some(id)) => console.read(move |_, reader| call(reader, &id)).await,
+        ("calls/record", Some(id)) => console.read(move |_, reader| record(reader, &id)).await,
         ("sessions", None) => console.read(move |_, reader| sessions(reader, &params)).await,
         ("sessions", Some(id)) => console.read(move |_, reader| session(reader, &id)).await,
         ("users", None) => console.read(move |_, reader| users(reader, &params)).await,
@@ -57,6 +67,9 @@ pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&st
 
 /// The store cannot be read: the page says so, and calls pass all the same.
 pub(super) fn unreadable(error: ReadError) -> Reply {
+    if matches!(error, ReadError::TooManyWords { .. }) {
+        return wrong("search", &error.to_string());
+    }
     // A gateway that has just begun a new file has no calls yet; everything else is worth a look.
     tracing::warn!(%error, "the console cannot read the local store");
     Reply::message(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
@@ -84,26 +97,44 @@ pub(super) fn listed(call: &Summary) -> Value {
     value
 }
 
-fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
-    let found = match reader.find(id).map_err(unreadable)? {
-        Found::Nothing => return Err(Reply::message(StatusCode::NOT_FOUND, "No call or trace with this id")),
+/// No such call, or none any more.
+fn no_call() -> Reply {
+    Reply::message(StatusCode::NOT_FOUND, NO_CALL)
+}
+
+/// The call that an id stands for, or the first of the trace; true: it is a trace.
+fn find(reader: &Reader, id: &str) -> Result<(Summary, bool), Reply> {
+    match reader.find(id).map_err(unreadable)? {
+        Found::Nothing => Err(no_call()),
         Found::Ambiguous(calls) => {
             let calls: Vec<_> = calls.iter().map(listed).collect();
             let message = "Several calls begin with this id";
-            return Err(Reply::new(StatusCode::MULTIPLE_CHOICES, json!({ "message": message, "calls": calls })));
+            Err(Reply::new(StatusCode::MULTIPLE_CHOICES, json!({ "message": message, "calls": calls })))
         }
-        Found::Calls(calls) => calls,
-    };
-    let gone = || Reply::message(StatusCode::NOT_FOUND, "No call or trace with this id");
-    let call = found.first().ok_or_else(gone)?;
-    let record = reader.record(call.seq).map_err(unreadable)?.ok_or_else(gone)?;
-    let trace = reader.trace(&call.trace_id, TRACE + 1).map_err(unreadable)?;
-    let listing: Vec<_> = trace.iter().take(TRACE).map(listed).collect();
-    let around = json!({ "call": listed(call), "trace": listing, "trace_goes_on": trace.len() > TRACE });
+        Found::Call(call) => Ok((*call, false)),
+        Found::Trace(call) => Ok((*call, true)),
+    }
+}
+
+fn record(reader: &Reader, id: &str) -> Result<Reply, Reply> {
+    let (call, _) = find(reader, id)?;
+    let record = reader.record(call.seq).map_err(unreadable)?.ok_or_else(no_call)?;
+    Ok(Reply::text(JSON, record))
+}
+
+fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
+    let (call, is_trace) = find(reader, id)?;
+    let record = reader.record(call.seq).map_err(unreadable)?.ok_or_else(no_call)?;
+    let of_trace = Filter { trace: Some(call.trace_id.clone()), ..Filter::default() };
+    let trace = reader.page(&of_trace, Order::Oldest, None, TRACE).map_err(unreadable)?;
+    let around = json!({
+        "call": listed(&call), "is_trace": is_trace,
+        "trace": trace.calls.iter().map(listed).collect::<Vec<_>>(), "trace_goes_on": trace.next.is_some(),
+    });
     // The record is JSON as it was stored: it is passed on, not read again.
     let around = around.to_string();
     let around = around.strip_suffix('}').unwrap_or_default();
-    Ok(Reply::text("application/json; charset=utf-8", format!("{around},\"record\":{record}}}")))
+    Ok(Reply::text(JSON, format!("{around},\"record\":{record}}}")))
 }
 
 fn sessions(reader: &Reader, params: &Params) -> Result<Reply, Reply> {

@@ -6,16 +6,17 @@
 use ai_tracing_core::time::At;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params_from_iter};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::filter::{Conditions, Filter, Way};
-use super::{ReadError, Reader, micros};
+use super::words::Sought;
+use super::{ReadError, Reader, WIDER, micros};
 
 /// Calls read at once while following.
 const FOLLOW_BATCH: usize = 500;
 
 /// One call as a list shows it. `None` is unknown.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)] // the record's own names; durations in milliseconds, cost in US dollars
 pub struct Summary {
     /// Position in the order of storing.
@@ -175,22 +176,16 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-impl Reader {
-    /// The newest calls that match, newest first, after `cursor` where one is given: as many as asked for, however far
-    /// away they lie.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn list(&self, filter: &Filter, cursor: Option<Cursor>, limit: usize) -> Result<Page, ReadError> {
-        let mut list = self.page(filter, Order::Newest, cursor, limit)?;
-        while let (true, Some(next)) = (list.calls.len() < limit, list.next) {
-            let page = self.page(filter, Order::Newest, Some(next), limit - list.calls.len())?;
-            list.calls.extend(page.calls);
-            list.next = page.next;
-        }
-        Ok(list)
-    }
+/// A part of the calls in the order of storing: from one to another, both included.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    pub first: i64,
+    pub last: i64,
+    /// There is more beyond this call, which is the last one in the order of the page.
+    goes_on: Option<i64>,
+}
 
+impl Reader {
     /// The next calls that match, after `cursor` where one is given. There may be more on a later page even where this
     /// one is not full, or empty.
     ///
@@ -198,10 +193,14 @@ impl Reader {
     /// The file cannot be read.
     pub fn page(&self, filter: &Filter, order: Order, cursor: Option<Cursor>, limit: usize) -> Result<Page, ReadError> {
         let way = filter.way();
-        let (mut calls, reach) = match (&filter.text, filter.words()) {
-            (None, _) => self.walk(&way, filter.conditions(), order, cursor, limit)?,
-            (Some(_), Some(words)) => self.search(&way, filter.conditions(), &words, order, cursor, limit)?,
-            (Some(_), None) => (Vec::new(), None),
+        let sought = self.sought(filter)?;
+        let (mut calls, reach) = match &sought {
+            Sought::Anything => self.walk(&way, filter.conditions(), order, cursor, limit)?,
+            Sought::Nothing => (Vec::new(), None),
+            Sought::Words { query, is_wide } => {
+                let stretch = self.within(&way, order, cursor, *is_wide)?;
+                self.search(stretch, filter.conditions(), query, order, limit)?
+            }
         };
         let more = calls.len() > limit;
         calls.truncate(limit);
@@ -252,24 +251,39 @@ impl Reader {
         Ok((self.summaries(&sql, conditions.values)?, reach))
     }
 
+    /// Where the calls of a page are searched for. With `is_wide` not all the way to the end.
+    fn within(&self, way: &Way, order: Order, cursor: Option<Cursor>, is_wide: bool) -> Result<Stretch, ReadError> {
+        let mut stretch = self.stretch(way)?;
+        match (order, cursor) {
+            (Order::Newest, Some(cursor)) => stretch.last = stretch.last.min(cursor.seq.saturating_sub(1)),
+            (Order::Oldest, Some(cursor)) => stretch.first = stretch.first.max(cursor.seq.saturating_add(1)),
+            (_, None) => {}
+        }
+        let most = i64::try_from(self.in_reach.saturating_mul(WIDER)).unwrap_or(i64::MAX);
+        if is_wide && stretch.last - stretch.first >= most {
+            match order {
+                Order::Newest => stretch.first = stretch.last - most + 1,
+                Order::Oldest => stretch.last = stretch.first + most - 1,
+            }
+            stretch.goes_on = Some(if order == Order::Newest { stretch.first } else { stretch.last });
+        }
+        Ok(stretch)
+    }
+
     /// As [`Reader::walk`], among the calls with these words, in the order of storing.
     fn search(
         &self,
-        way: &Way,
+        stretch: Stretch,
         conditions: Conditions,
         words: &str,
         order: Order,
-        cursor: Option<Cursor>,
         limit: usize,
     ) -> Result<(Vec<Summary>, Option<Cursor>), ReadError> {
-        let (before, direction) = order.sql();
+        let (_, direction) = order.sql();
         let mut found = Conditions::default();
         found.add("search MATCH ?", Some(Value::Text(words.to_owned())));
-        if let Some((first, last)) = self.stretch(way)? {
-            found.sql.push("search.rowid BETWEEN ? AND ?".into());
-            found.values.extend([Value::Integer(first), Value::Integer(last)]);
-        }
-        found.add(&format!("search.rowid {before} ?"), cursor.map(|cursor| Value::Integer(cursor.seq)));
+        found.sql.push("search.rowid BETWEEN ? AND ?".into());
+        found.values.extend([Value::Integer(stretch.first), Value::Integer(stretch.last)]);
         let by = format!("ORDER BY search.rowid {direction}");
         let bound = format!("SELECT search.rowid FROM search{} {by} LIMIT 1 OFFSET {}", found.clause(), self.in_reach);
         let mut statement = self.connection.prepare_cached(&bound)?;
@@ -284,13 +298,13 @@ impl Reader {
         );
         found.values.push(limit_value(limit.saturating_add(1)));
         let calls = self.summaries(&sql, found.values)?;
-        Ok((calls, last.map(|seq| self.cursor_at(seq)).transpose()?))
+        Ok((calls, last.or(stretch.goes_on).map(|seq| self.cursor_at(seq)).transpose()?))
     }
 
-    /// The first and the last call on the way, in the order of storing: no other needs to be looked for.
-    fn stretch(&self, way: &Way) -> Result<Option<(i64, i64)>, ReadError> {
+    /// From the first to the last call on the way, in the order of storing: no other needs to be looked for.
+    pub(super) fn stretch(&self, way: &Way) -> Result<Stretch, ReadError> {
         if way.conditions.sql.is_empty() {
-            return Ok(None);
+            return Ok(Stretch { first: 1, last: self.last_seq()?, goes_on: None });
         }
         let sql = format!(
             "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM calls INDEXED BY {}{}",
@@ -299,12 +313,13 @@ impl Reader {
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let values = params_from_iter(&way.conditions.values);
-        Ok(Some(statement.query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))?))
+        Ok(statement.query_row(values, |row| Ok(Stretch { first: row.get(0)?, last: row.get(1)?, goes_on: None }))?)
     }
 
-    /// The cursor after the call with this position; where it is gone, its time is not needed any more.
+    /// The cursor after the call with this position; where it is gone, with the time of the next one.
     fn cursor_at(&self, seq: i64) -> Result<Cursor, ReadError> {
-        let mut statement = self.connection.prepare_cached("SELECT started_at FROM calls WHERE seq = ?")?;
+        let sql = "SELECT started_at FROM calls WHERE seq >= ? ORDER BY seq LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
         let started_at: Option<i64> = statement.query_row([seq], |row| row.get(0)).optional()?;
         Ok(Cursor::new(started_at.unwrap_or(0), seq))
     }
@@ -312,10 +327,13 @@ impl Reader {
     fn after(&self, seq: i64, filter: &Filter, limit: usize) -> Result<Vec<Summary>, ReadError> {
         let mut conditions = filter.conditions();
         conditions.add("seq > ?", Some(Value::Integer(seq)));
-        if filter.text.is_some() {
-            let Some(words) = filter.words() else { return Ok(Vec::new()) };
-            conditions.sql.push("seq IN (SELECT rowid FROM search WHERE search MATCH ? AND rowid > ?)".into());
-            conditions.values.extend([Value::Text(words), Value::Integer(seq)]);
+        match self.sought(filter)? {
+            Sought::Anything => {}
+            Sought::Nothing => return Ok(Vec::new()),
+            Sought::Words { query, .. } => {
+                conditions.sql.push("seq IN (SELECT rowid FROM search WHERE search MATCH ? AND rowid > ?)".into());
+                conditions.values.extend([Value::Text(query), Value::Integer(seq)]);
+            }
         }
         conditions.values.push(limit_value(limit));
         let sql = format!("SELECT {COLUMNS} FROM calls NOT INDEXED{} ORDER BY seq LIMIT ?", conditions.clause());
