@@ -222,7 +222,11 @@ impl List {
             for call in &calls {
                 match &listing {
                     Some(listing) => listing.write_call(out, call, now())?,
-                    None => write_json_line(source, call, out, terminal)?,
+                    // Retention may have deleted it since it was listed.
+                    None => match news.record(call)? {
+                        Some(json) => writeln!(out, "{}", shown_json(&json, terminal))?,
+                        None => {}
+                    },
                 }
             }
             if !self.follow {
@@ -282,15 +286,6 @@ impl Show {
         }
         Ok(())
     }
-}
-
-/// The record as it was stored.
-fn write_json_line(source: &Source, call: &Summary, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
-    // Retention may have deleted it since it was listed.
-    if let Some(json) = source.record(call)? {
-        writeln!(out, "{}", shown_json(&json, terminal))?;
-    }
-    Ok(())
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

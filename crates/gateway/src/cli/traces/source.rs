@@ -116,4 +116,12 @@ impl News<'_> {
             Self::Api(events) => Ok(events.next()?),
         }
     }
+
+    /// As [`Source::record`], by the same connection.
+    pub fn record(&mut self, call: &Summary) -> Result<Option<String>> {
+        Ok(match self {
+            Self::File { reader, .. } => reader.record(call.seq)?,
+            Self::Api(events) => events.record(&call.id)?,
+        })
+    }
 }

@@ -52,20 +52,39 @@ impl<'a> Events<'a> {
                         return Ok(calls);
                     }
                 }
-                match self.receive().await {
-                    Ok(()) => {}
-                    Err(ApiError::NoAnswer { .. }) if self.known => {
-                        if self.body.take().is_some() {
-                            // Nothing is left to be done about a stderr that cannot be written.
-                            let _ = writeln!(io::stderr(), "ai-tracing: lost {}: trying again", self.api.url);
-                        }
-                        self.buffer.clear();
-                        tokio::time::sleep(AGAIN).await;
-                    }
-                    Err(error) => return Err(error),
+                if let Err(error) = self.receive().await {
+                    self.lost(error).await?;
                 }
             }
         })
+    }
+
+    /// As [`Api::record`]; once the console has told of calls, it is waited for.
+    ///
+    /// # Errors
+    /// As [`Events::next`].
+    pub fn record(&mut self, id: &str) -> Result<Option<String>, ApiError> {
+        loop {
+            match self.api.record(id) {
+                Err(error) => self.api.runtime.block_on(self.lost(error))?,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Waits until a console that has answered before is worth another try; the error where it is not.
+    async fn lost(&mut self, error: ApiError) -> Result<(), ApiError> {
+        if !self.known || !matches!(error, ApiError::NoAnswer { .. }) {
+            return Err(error);
+        }
+        if self.body.take().is_some() {
+            // Nothing is left to be done about a stderr that cannot be written.
+            let _ = writeln!(io::stderr(), "ai-tracing: lost {}: trying again", self.api.url);
+        }
+        // The rest of it is told again.
+        self.buffer.clear();
+        tokio::time::sleep(AGAIN).await;
+        Ok(())
     }
 
     /// Reads on, over a new connection where there is none.
