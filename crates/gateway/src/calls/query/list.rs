@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::filter::{Conditions, Filter, Way};
 use super::words::Sought;
-use super::{ReadError, Reader, WIDER, micros};
+use super::{ReadError, Reader, micros};
 
 /// Calls read at once while following.
 const FOLLOW_BATCH: usize = 500;
@@ -176,15 +176,6 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-/// A part of the calls in the order of storing: from one to another, both included.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stretch {
-    pub first: i64,
-    pub last: i64,
-    /// There is more beyond this call, which is the last one in the order of the page.
-    goes_on: Option<i64>,
-}
-
 impl Reader {
     /// The next calls that match, after `cursor` where one is given. There may be more on a later page even where this
     /// one is not full, or empty.
@@ -197,10 +188,7 @@ impl Reader {
         let (mut calls, reach) = match &sought {
             Sought::Anything => self.walk(&way, filter.conditions(), order, cursor, limit)?,
             Sought::Nothing => (Vec::new(), None),
-            Sought::Words { query, is_wide } => {
-                let stretch = self.within(&way, order, cursor, *is_wide)?;
-                self.search(stretch, filter.conditions(), query, order, limit)?
-            }
+            Sought::Words(words) => self.search(&way, filter.conditions(), words, order, cursor, limit)?,
         };
         let more = calls.len() > limit;
         calls.truncate(limit);
@@ -251,45 +239,38 @@ impl Reader {
         Ok((self.summaries(&sql, conditions.values)?, reach))
     }
 
-    /// Where the calls of a page are searched for. With `is_wide` not all the way to the end.
-    fn within(&self, way: &Way, order: Order, cursor: Option<Cursor>, is_wide: bool) -> Result<Stretch, ReadError> {
-        let mut stretch = self.stretch(way)?;
-        match (order, cursor) {
-            (Order::Newest, Some(cursor)) => stretch.last = stretch.last.min(cursor.seq.saturating_sub(1)),
-            (Order::Oldest, Some(cursor)) => stretch.first = stretch.first.max(cursor.seq.saturating_add(1)),
-            (_, None) => {}
-        }
-        let most = i64::try_from(self.in_reach.saturating_mul(WIDER)).unwrap_or(i64::MAX);
-        if is_wide && stretch.last - stretch.first >= most {
-            match order {
-                Order::Newest => stretch.first = stretch.last - most + 1,
-                Order::Oldest => stretch.last = stretch.first + most - 1,
-            }
-            stretch.goes_on = Some(if order == Order::Newest { stretch.first } else { stretch.last });
-        }
-        Ok(stretch)
-    }
-
     /// As [`Reader::walk`], among the calls with these words, in the order of storing.
     fn search(
         &self,
-        stretch: Stretch,
+        way: &Way,
         conditions: Conditions,
         words: &str,
         order: Order,
+        cursor: Option<Cursor>,
         limit: usize,
     ) -> Result<(Vec<Summary>, Option<Cursor>), ReadError> {
         let (_, direction) = order.sql();
-        let mut found = Conditions::default();
-        found.add("search MATCH ?", Some(Value::Text(words.to_owned())));
-        found.sql.push("search.rowid BETWEEN ? AND ?".into());
-        found.values.extend([Value::Integer(stretch.first), Value::Integer(stretch.last)]);
         let by = format!("ORDER BY search.rowid {direction}");
+        let (mut first, mut last) = self.stretch(way)?;
+        match (order, cursor) {
+            (Order::Newest, Some(cursor)) => last = last.min(cursor.seq.saturating_sub(1)),
+            (Order::Oldest, Some(cursor)) => first = first.max(cursor.seq.saturating_add(1)),
+            (_, None) => {}
+        }
+        // FTS5 begins and ends where one condition says: a second one would only be asked about each that is found.
+        let between = |first, last| Conditions {
+            sql: vec!["search MATCH ?".into(), "search.rowid BETWEEN ? AND ?".into()],
+            values: vec![Value::Text(words.to_owned()), Value::Integer(first), Value::Integer(last)],
+        };
+        let found = between(first, last);
         let bound = format!("SELECT search.rowid FROM search{} {by} LIMIT 1 OFFSET {}", found.clause(), self.in_reach);
         let mut statement = self.connection.prepare_cached(&bound)?;
-        let last: Option<i64> = statement.query_row(params_from_iter(&found.values), |row| row.get(0)).optional()?;
-        let within = if order == Order::Newest { ">=" } else { "<=" };
-        found.add(&format!("search.rowid {within} ?"), last.map(Value::Integer));
+        let reach: Option<i64> = statement.query_row(params_from_iter(found.values), |row| row.get(0)).optional()?;
+        match order {
+            Order::Newest => first = reach.unwrap_or(first),
+            Order::Oldest => last = reach.unwrap_or(last),
+        }
+        let mut found = between(first, last);
         found.sql.extend(conditions.sql);
         found.values.extend(conditions.values);
         let sql = format!(
@@ -298,13 +279,13 @@ impl Reader {
         );
         found.values.push(limit_value(limit.saturating_add(1)));
         let calls = self.summaries(&sql, found.values)?;
-        Ok((calls, last.or(stretch.goes_on).map(|seq| self.cursor_at(seq)).transpose()?))
+        Ok((calls, reach.map(|seq| self.cursor_at(seq)).transpose()?))
     }
 
-    /// From the first to the last call on the way, in the order of storing: no other needs to be looked for.
-    pub(super) fn stretch(&self, way: &Way) -> Result<Stretch, ReadError> {
+    /// The first and the last call on the way, in the order of storing: no other needs to be looked for.
+    pub(super) fn stretch(&self, way: &Way) -> Result<(i64, i64), ReadError> {
         if way.conditions.sql.is_empty() {
-            return Ok(Stretch { first: 1, last: self.last_seq()?, goes_on: None });
+            return Ok((1, self.last_seq()?));
         }
         let sql = format!(
             "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM calls INDEXED BY {}{}",
@@ -313,13 +294,12 @@ impl Reader {
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let values = params_from_iter(&way.conditions.values);
-        Ok(statement.query_row(values, |row| Ok(Stretch { first: row.get(0)?, last: row.get(1)?, goes_on: None }))?)
+        Ok(statement.query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))?)
     }
 
-    /// The cursor after the call with this position; where it is gone, with the time of the next one.
+    /// The cursor after the call with this position; where it is gone, its time is not needed any more.
     fn cursor_at(&self, seq: i64) -> Result<Cursor, ReadError> {
-        let sql = "SELECT started_at FROM calls WHERE seq >= ? ORDER BY seq LIMIT 1";
-        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut statement = self.connection.prepare_cached("SELECT started_at FROM calls WHERE seq = ?")?;
         let started_at: Option<i64> = statement.query_row([seq], |row| row.get(0)).optional()?;
         Ok(Cursor::new(started_at.unwrap_or(0), seq))
     }
@@ -330,9 +310,9 @@ impl Reader {
         match self.sought(filter)? {
             Sought::Anything => {}
             Sought::Nothing => return Ok(Vec::new()),
-            Sought::Words { query, .. } => {
+            Sought::Words(words) => {
                 conditions.sql.push("seq IN (SELECT rowid FROM search WHERE search MATCH ? AND rowid > ?)".into());
-                conditions.values.extend([Value::Text(query), Value::Integer(seq)]);
+                conditions.values.extend([Value::Text(words), Value::Integer(seq)]);
             }
         }
         conditions.values.push(limit_value(limit));

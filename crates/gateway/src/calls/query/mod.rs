@@ -32,8 +32,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Calls that are looked at for one page where no index answers the filter: reading them takes some tens of
 /// milliseconds.
 const IN_REACH: usize = 20_000;
-/// Times as many are looked at where the words of a search are known to stand in each, which reads no call.
-const WIDER: usize = 10;
 /// Candidates named at most for an id that fits several calls.
 const CANDIDATES: usize = 10;
 

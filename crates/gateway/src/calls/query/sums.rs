@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::filter::Filter;
 use super::histogram::Histogram;
-use super::list::{Stretch, at, limit_value};
+use super::list::{at, limit_value};
 use super::words::Sought;
 use super::{ReadError, Reader};
 
@@ -170,11 +170,11 @@ impl Reader {
         match self.sought(filter)? {
             Sought::Anything => {}
             Sought::Nothing => return Ok(None),
-            Sought::Words { query, .. } => {
-                let Stretch { first, last, .. } = self.stretch(&way)?;
+            Sought::Words(words) => {
+                let (first, last) = self.stretch(&way)?;
                 let sql = "seq IN (SELECT rowid FROM search WHERE search MATCH ? AND rowid BETWEEN ? AND ?)";
                 conditions.sql.push(sql.into());
-                conditions.values.extend([Value::Text(query), Value::Integer(first), Value::Integer(last)]);
+                conditions.values.extend([Value::Text(words), Value::Integer(first), Value::Integer(last)]);
             }
         }
         conditions.values.push(limit_value(CALLS.saturating_add(1)));

@@ -26,13 +26,8 @@ pub(super) enum Sought {
     Anything,
     /// Nothing that could be a word, or that begins any.
     Nothing,
-    /// Words and phrases.
-    Words {
-        /// For MATCH.
-        query: String,
-        /// Calls may have to be looked at that do not match: those with each of the words, but not together.
-        is_wide: bool,
-    },
+    /// Words and phrases, for MATCH.
+    Words(String),
 }
 
 /// Words that stand together.
@@ -48,9 +43,7 @@ impl Reader {
     pub(super) fn sought(&self, filter: &Filter) -> Result<Sought, ReadError> {
         let Some(text) = &filter.text else { return Ok(Sought::Anything) };
         let mut parts = Vec::new();
-        let mut is_wide = false;
         for Phrase { text, begins } in phrases(text) {
-            is_wide |= !parts.is_empty() || !text.trim_end_matches('*').chars().all(char::is_alphanumeric);
             if !begins {
                 parts.push(format!("\"{text}\""));
                 continue;
@@ -65,7 +58,7 @@ impl Reader {
             let ends: Vec<_> = ends.iter().map(|end| format!("\"{before} {end}\"")).collect();
             parts.push(format!("({})", ends.join(" OR ")));
         }
-        Ok(if parts.is_empty() { Sought::Nothing } else { Sought::Words { query: parts.join(" AND "), is_wide } })
+        Ok(if parts.is_empty() { Sought::Nothing } else { Sought::Words(parts.join(" AND ")) })
     }
 
     /// The words of a text, as the search knows them.

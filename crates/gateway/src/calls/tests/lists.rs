@@ -71,22 +71,6 @@ async fn searches_have_a_reach_too() {
 }
 
 #[tokio::test]
-async fn words_that_seldom_stand_together_have_a_wider_reach() {
-    let dir = TempDir::new().unwrap();
-    let _store = hundred(&dir).await;
-    let reader = Reader::open(dir.path()).unwrap().with_reach(3);
-    let text = |text: &str| Filter { text: Some(text.into()), ..Filter::default() };
-    // Thirty calls a page.
-    let two = text("common word42");
-    assert_eq!(pages(&reader, &two, Order::Newest, 10), [vec![], vec![42], vec![], vec![]]);
-    assert_eq!(pages(&reader, &two, Order::Oldest, 10), [vec![], vec![42], vec![], vec![]]);
-    assert_eq!(pages(&reader, &text("\"word42 common\""), Order::Newest, 10), [[0u64; 0]; 4]);
-    assert_eq!(pages(&reader, &text("word42"), Order::Newest, 10), [[42]], "one word needs no bound");
-    let (since, until) = (Some(nth(40).timing.started_at), Some(nth(50).timing.started_at));
-    assert_eq!(pages(&reader, &Filter { since, until, ..two }, Order::Newest, 10), [[42]]);
-}
-
-#[tokio::test]
 async fn the_beginning_of_a_word_stands_for_the_words_that_begin_so() {
     let dir = TempDir::new().unwrap();
     let store = hundred(&dir).await;
