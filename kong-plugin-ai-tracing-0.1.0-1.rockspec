@@ -31,6 +31,7 @@ build = {
       ["kong.plugins.ai-tracing.engine"] = "kong/plugins/ai-tracing/engine.lua",
       ["kong.plugins.ai-tracing.ffi"] = "kong/plugins/ai-tracing/ffi.lua",
       ["kong.plugins.ai-tracing.handler"] = "kong/plugins/ai-tracing/handler.lua",
+      ["kong.plugins.ai-tracing.headers"] = "kong/plugins/ai-tracing/headers.lua",
       ["kong.plugins.ai-tracing.schema"] = "kong/plugins/ai-tracing/schema.lua",
     },
     lib = {

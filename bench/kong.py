@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Measures what the Kong plugin costs nginx with Lua, and writes its section of docs/performance.md.
 
-    bench/kong.py [--rounds N] [--seconds S] [--output FILE] [--no-build]
+    bench/kong.py [--rounds N] [--seconds S] [--output FILE] [--library FOLDER]
 
 The host is the tests' (`kong/spec/host`): Debian's nginx with its Lua module, one worker, which calls the phases as Kong
 does. It has one core to itself; upstream, sink and wrk share the rest. What counts is the CPU time of nginx's own
-thread a request, at saturation: the minimum of the rounds, since noise can only raise it. Targets take turns.
+thread a request, at saturation: the minimum of the rounds, since noise can only raise it. Targets take turns. On a machine
+that others use as well, kong_instructions.py counts instructions instead.
 """
 
 import argparse
@@ -43,6 +44,14 @@ def threads(pid: int) -> dict[str, float]:
     return found
 
 
+def start(folder: Path, target: str, upstream: str, sink: str, library: Path, **env: str) -> Kong:
+    """The host with what `target` says in it."""
+    trace = plugin(f"http://{sink}", queue={"max_coalescing_delay": 1})
+    more = {"plugins": [{"name": "prometheus", "config": {"ai_metrics": True}}]} if target == "numbers" else {}
+    env["AI_TRACING_HOST_MODE"] = target if target in ("none", "empty") else "ours"
+    return Kong(folder, [service(f"http://{upstream}", trace)], level="notice", library=library, env=env, **more)
+
+
 class Bench:
     """Everything that runs during the measurement."""
 
@@ -54,13 +63,9 @@ class Bench:
         self.script.write_text(WRK)
         with on_cores(self.rest):
             upstream, sink = self.serve("upstream"), self.serve("sink", "ok")
-        trace = plugin(f"http://{sink}", queue={"max_coalescing_delay": 1})
         with on_cores(self.core):
             for name in TARGETS:
-                mode = name if name in ("none", "empty") else "ours"
-                more = {"plugins": [{"name": "prometheus", "config": {"ai_metrics": True}}]} if name == "numbers" else {}
-                env = {"AI_TRACING_HOST_MODE": mode}
-                self.kongs[name] = Kong(folder / name, [service(f"http://{upstream}", trace)], level="notice", library=library, env=env, **more)
+                self.kongs[name] = start(folder / name, name, upstream, sink, library)
 
     def serve(self, kind: str, *args: str) -> str:
         process = subprocess.Popen([LOADGEN, kind, "127.0.0.1:0", *args], stdout=subprocess.PIPE, text=True)

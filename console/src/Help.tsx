@@ -8,7 +8,7 @@ const KEYS: [string, string][] = [
   ['e', 'errors only'],
   ['p', 'pause, go on'],
   ['g  G', 'first, last call of the list'],
-  ['1  2  3', 'conversation, details, record'],
+  ['1  2  3  4  5', 'conversation, details, record, HTTP, spans'],
   ['t', 'a session as a story'],
   ['c o s u', 'calls, overview, sessions, users'],
   ['?', 'this list'],

@@ -3,7 +3,7 @@
 // The gateway is the built binary on free ports; the upstream answers what a test tells it to; the browser is Debian's.
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -34,10 +34,13 @@ export async function startUpstream() {
     request.on('end', () => {
       // It stands for Langfuse as well, which takes everything.
       if (request.url.startsWith('/api/public/')) return response.writeHead(200).end('{}');
-      const body = JSON.parse(Buffer.concat(pieces).toString() || '{}');
+      const sent = Buffer.concat(pieces).toString();
+      const body = sent.startsWith('{') ? JSON.parse(sent) : {};
       const reply = cases.get(request.headers['x-case']) ?? answer('Hello.');
-      const { status = 200, type = 'application/json', text } = reply(body);
-      response.writeHead(status, { 'content-type': type });
+      const { status = 200, type = 'application/json', text, headers = {}, write } = reply(body, request);
+      response.writeHead(status, { 'content-type': type, ...headers });
+      // An answer that takes its time is written by the test.
+      if (write) return write(response);
       response.end(text);
     });
   });
@@ -98,13 +101,16 @@ function environment(more = {}) {
   return { ...Object.fromEntries(kept), ...more };
 }
 
-/** A gateway in front of `upstream`. */
-export async function startGateway(upstream, { args = [], env = {} } = {}) {
+/** A gateway in front of `upstream`, with a declarative configuration where one is given. */
+export async function startGateway(upstream, { args = [], env = {}, config } = {}) {
   if (!existsSync(BINARY)) throw new Error(`${BINARY} is not built: cargo build --bin ai-tracing`);
   const data = mkdtempSync(path.join(tmpdir(), 'ai-tracing-console-'));
   const listen = ['--proxy-listen', '127.0.0.1:0', '--admin-listen', 'off', '--status-listen', 'off'];
   const console = args.includes('--console-listen') ? [] : ['--console-listen', '127.0.0.1:0'];
-  const child = spawn(BINARY, ['start', '--upstream', upstream.url, '--data-dir', data, ...listen, ...console, ...args], { env: environment(env) });
+  const file = path.join(data, 'kong.json');
+  if (config) writeFileSync(file, JSON.stringify(config));
+  const what = config ? ['--config', file] : ['--upstream', upstream.url];
+  const child = spawn(BINARY, ['start', ...what, '--data-dir', data, ...listen, ...console, ...args], { env: environment(env) });
   let log = '';
   child.stderr.on('data', (piece) => (log += piece));
   const ended = new Promise((resolve) => child.on('close', resolve));

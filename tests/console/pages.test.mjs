@@ -59,6 +59,24 @@ async function settled(page) {
   await page.waitForFunction(() => !document.body.innerText.includes('Loading'));
 }
 
+test('a call as its destinations get it', async () => {
+  const page = await browser.page();
+  await page.goto(gateway.url);
+  await rows(page).first().click();
+  await page.keyboard.press('5');
+  const destination = page.getByRole('region', { name: `langfuse ${upstream.url}` });
+  await destination.locator('.span').nth(2).waitFor();
+  const [root, prompt, completion] = await destination.locator('.span').allInnerTexts();
+  assert.match(root, /\/v1\/chat\/completions[\s\S]*langfuse\.user\.id\s+ana\.souza/);
+  assert.match(prompt, /prompt[\s\S]*langfuse\.observation\.type\s+event/);
+  assert.match(completion, /completion[\s\S]*langfuse\.observation\.model\.name\s+gpt-4\.1/);
+  assert.doesNotMatch(await page.content(), /sk-hunter2/);
+  await page.reload();
+  await destination.waitFor();
+  assert.deepEqual(page.wrong, []);
+  await page.context().close();
+});
+
 test('the overview adds up, and its numbers lead to their calls', async () => {
   const page = await browser.page();
   await page.goto(`${gateway.url}/overview`);
@@ -150,6 +168,7 @@ for (const colorScheme of ['light', 'dark']) {
       call: `/?call=${call.id}`,
       details: `/?call=${call.id}&view=details`,
       record: `/?call=${call.id}&view=json`,
+      spans: `/?call=${call.id}&view=spans`,
       overview: '/overview',
       sessions: '/sessions',
       session: '/sessions/s-1002',

@@ -4,6 +4,8 @@ import pytest
 
 import gateway as gateway_module
 from fake_langfuse import FakeLangfuse
+from fake_otlp import FakeOtlp
+from fake_otlp import plugin as otlp_plugin
 from gateway import Gateway
 from upstream import Upstream
 
@@ -88,3 +90,24 @@ def langfuse():
     server = FakeLangfuse()
     yield server
     server.close()
+
+
+@pytest.fixture
+def otlp():
+    """A receiver of OTLP of the tests' own."""
+    server = FakeOtlp()
+    yield server
+    server.close()
+    server.check()
+
+
+@pytest.fixture
+def through(start, upstream, otlp):
+    """A gateway that exports to `otlp`; called with plugin parameters."""
+
+    def made(env=None, **config):
+        gateway = start(env=env or {})
+        gateway.serve("ai", upstream.url, plugin=otlp_plugin(otlp, **config))
+        return gateway
+
+    return made

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from fake_langfuse import any_value
+from gateway import QUEUE
 from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest, ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
@@ -16,6 +17,15 @@ from wire import Connection, Request, Server, head
 
 # Dynatrace's limit.
 MAX_BODY = 8_000_000
+TOKEN = "Api-Token dt0c01.canary-8c1e"
+
+
+def plugin(otlp, **extra) -> dict:
+    """A plugin configuration for a receiver."""
+    return {
+        "otlp_endpoint": f"{otlp.url}/api/v2/otlp", "otlp_headers": {"Authorization": TOKEN},
+        "environment": "test", "queue": QUEUE, **extra,
+    }  # fmt: skip
 
 
 @dataclass

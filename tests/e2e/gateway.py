@@ -20,6 +20,8 @@ BINARY = Path(
     or Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "debug" / "ai-tracing"
 )
 LISTENERS = ("proxy", "admin", "status", "console")
+# The plugin's `queue`, short enough for a test, in Kong's seconds.
+QUEUE = {"max_coalescing_delay": 0.05, "initial_retry_delay": 0.05, "max_retry_delay": 0.2, "max_retry_time": 120}
 START_TIMEOUT = 60
 WAIT_TIMEOUT = 60
 

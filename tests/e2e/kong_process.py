@@ -1,7 +1,7 @@
 """Kong with the plugin in it, as a process of its own: nginx with the host of `kong/spec/host`, or a real Kong.
 
-`AI_TRACING_KONG` names a script that starts a real Kong with the arguments of `kong/spec/host/start.sh`, in the
-foreground; the same tests then run against it, but for those that ask for the host itself (`needs_host`).
+`AI_TRACING_KONG` names a script that starts a real Kong as `kong/spec/host/start.sh` starts the host: same arguments, same
+environment, and the process that it becomes is nginx's master. The same tests then run against it.
 """
 
 import contextlib
@@ -12,7 +12,6 @@ import socket
 import subprocess
 from pathlib import Path
 
-import pytest
 from gateway import Reply, environment, until
 from upstream import ROOT
 
@@ -22,7 +21,20 @@ REAL = os.environ.get("AI_TRACING_KONG")
 HOST = ROOT / "kong" / "spec" / "host" / "start.sh"
 SECRET = "sk-lf-very-secret"
 
-needs_host = pytest.mark.skipif(bool(REAL), reason="asks the host of the tests itself")
+# What the host answers by itself; in a real Kong its `pre-function` plugin does, before any other.
+INSIDE = """
+local engine = require "kong.plugins.ai-tracing.engine"
+local answers = {
+  stats = function() return engine.stats() or "null" end,
+  worker = function() return tostring(ngx.worker.pid()) end,
+  collect = function() collectgarbage() collectgarbage() return "ok" end,
+}
+return kong.response.exit(200, answers[kong.request.get_path():match("[^/]+$")]())
+"""
+INSIDE_SERVICE = {
+    "name": "inside", "url": "http://127.0.0.1:9", "routes": [{"name": "inside", "paths": ["/.host"]}],
+    "plugins": [{"name": "pre-function", "config": {"access": [INSIDE]}}],
+}  # fmt: skip
 
 
 def free_port() -> int:
@@ -48,9 +60,13 @@ class Kong:
         self.config = folder / "kong.json"
         self.port = free_port()
         self.proxy = f"127.0.0.1:{self.port}"
+        self.http2 = f"127.0.0.1:{free_port()}"  # of a real Kong
         self.log_file = folder / "logs" / "error.log"
         self.declare(services, **more)
-        extra = {"KONG_NGINX_WORKER_PROCESSES": str(workers), "KONG_LOG_LEVEL": level, "AI_TRACING_LIBRARY": str(library), **(env or {})}
+        extra = {
+            "KONG_NGINX_WORKER_PROCESSES": str(workers), "KONG_LOG_LEVEL": level, "KONG_PROXY_LISTEN": f"{self.proxy}, {self.http2} http2",
+            "AI_TRACING_LIBRARY": str(library), "AI_TRACING_PLUGIN": str(ROOT), **(env or {}),
+        }  # fmt: skip
         with (folder / "out").open("ab") as out:
             self.process = subprocess.Popen(
                 [REAL or str(HOST), str(folder), str(self.config), str(self.port)], stdout=out, stderr=out, env=environment(**extra)
@@ -63,16 +79,14 @@ class Kong:
 
     def declare(self, services: list[dict], **more) -> None:
         """Writes the declarative configuration, JSON being YAML; Kong reads it when it starts and when it reloads."""
+        services = [*services, INSIDE_SERVICE] if REAL else services
         self.config.write_text(json.dumps({"_format_version": "3.0", "services": services, **more}))
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, f"exited with {self.process.returncode}\n{self.log()}"
         # The socket is there before those who serve it.
-        if not self.workers():
-            return False
         try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            return True
+            return self.request("GET", "/.host/worker", timeout=5).status == 200
         except OSError:
             return False
 
@@ -112,7 +126,8 @@ class Kong:
     def workers(self) -> list[int]:
         """The processes that serve."""
         with contextlib.suppress(OSError):
-            return [int(child) for child in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()]
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            return [int(child) for child in children if b"worker process" in Path(f"/proc/{child}/cmdline").read_bytes()]
         return []
 
     def reload(self) -> None:

@@ -4,9 +4,8 @@ import json
 import re
 
 import pytest
-from fake_otlp import FakeOtlp
+from fake_otlp import FakeOtlp, plugin
 from test_langfuse import send
-from test_otlp import plugin
 from test_otlp_metrics import SIX
 from upstream import ROOT
 

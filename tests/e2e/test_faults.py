@@ -4,8 +4,8 @@ import threading
 
 import pytest
 from fault_receiver import POISON, FaultReceiver
-from gateway import until
-from test_langfuse import PUBLIC, QUEUE, SECRET
+from gateway import QUEUE, until
+from test_langfuse import PUBLIC, SECRET
 from upstream import fixture
 
 KINDS = ("otlp", "langfuse", "langfuse_batch")

@@ -8,12 +8,10 @@ import time
 
 import pytest
 from fake_langfuse import BATCH_PATH, OTLP_PATH, FakeLangfuse
-from gateway import until
+from gateway import QUEUE, until
 from upstream import Answer, Gate, fixture
 
 PUBLIC, SECRET = "pk-lf-test-0001", "sk-lf-secret-canary-7f3a"
-# Short enough for a test, in Kong's seconds.
-QUEUE = {"max_coalescing_delay": 0.05, "initial_retry_delay": 0.05, "max_retry_delay": 0.2, "max_retry_time": 120}
 
 
 def plugin(langfuse, **extra) -> dict:

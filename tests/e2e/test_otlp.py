@@ -1,47 +1,19 @@
 """What a receiver of OTLP traces gets: one span for each call, once, whatever state the receiver is in."""
 
+import base64
 import json
 
 import pytest
-from fake_otlp import FakeOtlp
-from gateway import until
+from fake_langfuse import parse_otlp
+from fake_otlp import TOKEN, FakeOtlp, parse, plugin
+from gateway import QUEUE, until
+from google.protobuf import json_format
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes, openai_attributes
 from peers import free_port
-from test_langfuse import QUEUE, everything, send
+from test_langfuse import everything, send
 from test_langfuse import plugin as langfuse_plugin
 from upstream import Answer, fixture
-
-TOKEN = "Api-Token dt0c01.canary-8c1e"
-
-
-@pytest.fixture
-def otlp():
-    """A receiver of the tests' own."""
-    server = FakeOtlp()
-    yield server
-    server.close()
-    server.check()
-
-
-def plugin(otlp, **extra) -> dict:
-    """A plugin configuration for a receiver."""
-    return {
-        "otlp_endpoint": f"{otlp.url}/api/v2/otlp", "otlp_headers": {"Authorization": TOKEN},
-        "environment": "test", "queue": QUEUE, **extra,
-    }  # fmt: skip
-
-
-@pytest.fixture
-def through(start, upstream, otlp):
-    """A gateway that exports to `otlp`; called with plugin parameters."""
-
-    def made(env=None, **config):
-        gateway = start(env=env or {})
-        gateway.serve("ai", upstream.url, plugin=plugin(otlp, **config))
-        return gateway
-
-    return made
-
 
 # --- the span ---------------------------------------------------------------------------------------------------------
 
@@ -290,3 +262,42 @@ def test_a_receiver_that_comes_up_later(start, upstream):
         back.check()
     finally:
         back.close()
+
+
+# --- the span, shown --------------------------------------------------------------------------------------------------
+
+
+def as_protobuf(shown) -> bytes:
+    """A request in OTLP's JSON, whose ids are hexadecimal where protobuf's own JSON has base64, as protobuf."""
+    for group in shown["resourceSpans"]:
+        for scoped in group["scopeSpans"]:
+            for span in scoped["spans"]:
+                for name in ("traceId", "spanId", "parentSpanId"):
+                    if name in span:
+                        span[name] = base64.b64encode(bytes.fromhex(span[name])).decode()
+    return json_format.ParseDict(shown, ExportTraceServiceRequest()).SerializeToString()
+
+
+@pytest.mark.parametrize("name", ["chat_plain", "chat_tools_stream", "embeddings", "chat_error_429"])
+def test_the_console_shows_what_was_sent(start, upstream, otlp, langfuse, name):
+    gateway = start()
+    gateway.serve("ai", upstream.url, plugin=plugin(otlp, **langfuse_plugin(langfuse)))
+    trace = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    send(gateway, upstream, name, extra=[trace, ("tracestate", "a=b"), ("X-User-Id", "user-1")])
+    call = gateway.trace(name)["id"]
+    shown = gateway.request("GET", f"/api/v1/calls/{call}/spans", address=gateway.console).json()["spans"]
+    assert [it["destination"] for it in shown] == [f"langfuse {langfuse.url}", f"otlp {otlp.url}/api/v2/otlp/v1/traces"]
+    otlp.only()
+    assert parse(as_protobuf(shown[1]["request"])) == otlp.spans()
+    langfuse.wait(lambda: len(langfuse.spans()) == 3, what="three observations")
+    assert parse_otlp(as_protobuf(shown[0]["request"]), "application/x-protobuf") == langfuse.spans()
+    # A call that went elsewhere, and a plugin that exports nothing.
+    (configured,) = gateway.api("GET", "/plugins")["data"]
+    gateway.api("PATCH", f"/plugins/{configured['id']}", {"config": {"langfuse_enabled": False, "otlp_endpoint": None}}, 200)
+    shown = gateway.request("GET", f"/api/v1/calls/{call}/spans", address=gateway.console).json()
+    assert shown == {"spans": [], "plugin": configured["id"]}
+    gateway.api("DELETE", f"/plugins/{configured['id']}", expect=204)
+    shown = gateway.request("GET", f"/api/v1/calls/{call}/spans", address=gateway.console).json()
+    assert shown == {"spans": [], "plugin": None}
+    assert gateway.request("GET", "/api/v1/calls/none/spans", address=gateway.console).status == 404
+    assert gateway.request("GET", f"/api/v1/calls/{call}/nothing", address=gateway.console).status == 404

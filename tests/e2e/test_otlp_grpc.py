@@ -2,10 +2,11 @@
 
 import grpc
 import pytest
+from fake_otlp import TOKEN
 from fake_otlp_grpc import FakeGrpcOtlp, certificate
-from gateway import until
-from test_langfuse import QUEUE, send
-from test_otlp import TOKEN, free_port
+from gateway import QUEUE, until
+from peers import free_port
+from test_langfuse import send
 from test_otlp_metrics import OFTEN, SIX, total
 
 

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from fake_otlp import FakeOtlp
-from gateway import until
-from test_langfuse import QUEUE, send
-from test_otlp import TOKEN, free_port, plugin
+from fake_otlp import TOKEN, FakeOtlp, plugin
+from gateway import QUEUE, until
+from peers import free_port
+from test_langfuse import send
 from upstream import fixture
 
 # Seconds between two sendings: short enough for a test.
@@ -15,27 +15,6 @@ SIX = {
     "gen_ai.client.generation.choices", "gen_ai.client.operation.duration", "gen_ai.client.token.usage",
     "llm.openai.embeddings.vector_size", "gen_ai.server.time_to_first_token", "gen_ai.server.time_per_output_token",
 }  # fmt: skip
-
-
-@pytest.fixture
-def otlp():
-    """A receiver of the tests' own."""
-    server = FakeOtlp()
-    yield server
-    server.close()
-    server.check()
-
-
-@pytest.fixture
-def through(start, upstream, otlp):
-    """A gateway that sends its metrics to `otlp`; called with plugin parameters."""
-
-    def made(**config):
-        gateway = start()
-        gateway.serve("ai", upstream.url, plugin=plugin(otlp, **config))
-        return gateway
-
-    return made
 
 
 def total(points, **attributes) -> float:

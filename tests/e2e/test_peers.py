@@ -5,9 +5,8 @@ import threading
 
 import pytest
 from fake_otlp import FakeOtlp
-from gateway import until
+from gateway import QUEUE, until
 from peers import COLLECTOR, PHOENIX, Collector, Phoenix
-from test_langfuse import QUEUE
 from upstream import fixture
 
 CASES = ("chat_plain", "chat_tools_stream", "chat_n2", "embeddings", "completions", "chat_error_429")

@@ -60,7 +60,7 @@ FILTERS = [
     ["--project", "p1"], ["--environment", "production"], ["--model", "gpt-4*"], ["--model", "none"], ["--provider", "openai"], ["--service", "upstream"],
     ["--route", CHAT], ["--status", "429"], ["--status", "4xx"], ["--status", "200-299"], ["--errors"], ["--since", "1h"], ["--until", "1h"],
     ["--since", "2020-01-01T00:00:00Z", "--until", "1ms"], ["--slower-than", "1ms"], ["--slower-than", "1h"], ["--search", "common"], ["--search", '"answer5 common"'],
-    ["--search", "answer5*", "--user", USERS[2]], ["--search", "!?"], ["--trace", "ab" * 16], ["--errors", "--project", "p1", "--since", "1d"],
+    ["--search", "answer5*", "--user", USERS[2]], ["--search", "!?"], ["--trace", "ab" * 16], ["--errors", "--project", "p1", "--since", "1d"], ["--delivery", "failed"],
 ]
 
 
@@ -81,7 +81,7 @@ def test_each_filter_that_there_is_was_compared():
 def test_one_call_and_one_trace_are_the_same(filled):
     records = filled.records()
     ids = [records[0]["id"], records[0]["id"].upper(), records[-1]["trace_id"], records[-1]["trace_id"][:9], "ab" * 16, "abab"]
-    for style in ([], ["--format", "json"], ["--max-text", "5"]):
+    for style in ([], ["--format", "json"], ["--format", "http"], ["--max-text", "5"]):
         for id in ids:
             file, api = both(filled, "show", id, *style)
             assert (file.returncode, api.returncode, api.stdout, api.stderr) == (0, 0, file.stdout, "")
@@ -123,14 +123,20 @@ def send(gateway, upstream, user: str) -> None:
 def test_following_is_the_same(filled, upstream):
     url = f"http://{filled.console}"
     followers = [Follower("--user", "follow", *args) for args in (["--data-dir", str(filled.data_dir)], ["--url", url])]
+    sent = 0
+
+    def one(user: str) -> None:
+        nonlocal sent
+        send(filled, upstream, user)
+        sent += user == "follow"
+
     try:
         # A call each until both have begun, then some that neither may miss.
-        until(lambda: send(filled, upstream, "follow") or all(follower.ids for follower in followers), what="followers that have begun")
+        until(lambda: one("follow") or all(follower.ids for follower in followers), what="followers that have begun")
         for user in ["follow", "other", "follow"]:
-            send(filled, upstream, user)
-        calls = len(filled.traces(1, lambda record: record["context"]["user_id"] == "follow"))
-        last = filled.records()[-1]["id"]
-        until(lambda: all(follower.ids[-1] == last for follower in followers), what=lambda: f"{calls} calls, {[len(follower.ids) for follower in followers]}")
+            one(user)
+        last = filled.traces(sent, lambda record: record["context"]["user_id"] == "follow")[-1]["id"]
+        until(lambda: all(follower.ids[-1] == last for follower in followers), what=lambda: f"{sent} calls, {[len(follower.ids) for follower in followers]}")
         assert followers[0].ids[-3:] == followers[1].ids[-3:]
     finally:
         said = [follower.stop() for follower in followers]

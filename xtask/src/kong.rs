@@ -58,6 +58,8 @@ fn c_argument(name: &str, kind: &str) -> Result<String> {
         "*const u8" => format!("const char *{name}"),
         "*mut u8" => format!("char *{name}"),
         "*mut i32" => format!("int32_t *{name}"),
+        // Lua hands on what another module has declared.
+        "*const NginxHeader" => format!("const void *{name}"),
         "*const Text" => format!("const ai_tracing_text *{name}"),
         other => bail!("no C type is known for {other}"),
     })

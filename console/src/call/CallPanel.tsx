@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Status } from '../calls/CallsTable';
-import type { CallDetail, Info } from '../lib/api';
+import { ApiError, type CallDetail, type CallRecord, type Info, get } from '../lib/api';
 import { compact, dollars, duration, exactly, perSecond } from '../lib/format';
 import { useKeys } from '../lib/keys';
 import { useLoad } from '../lib/load';
@@ -9,10 +9,13 @@ import { Conversation } from './Conversation';
 import { Copy } from './Copy';
 import { Details } from './Details';
 import { RecordJson } from './RecordJson';
+import { Spans } from './Spans';
 import { Waterfall } from './Waterfall';
 import { curl } from './curl';
+import { HttpView } from './http/HttpView';
+import type { Http } from './http/types';
 
-const VIEWS = [['conversation', 'Conversation'], ['details', 'Details'], ['json', 'Record']] as const;
+const VIEWS = [['conversation', 'Conversation'], ['details', 'Details'], ['json', 'Record'], ['http', 'HTTP'], ['spans', 'Spans']] as const;
 type View = (typeof VIEWS)[number][0];
 
 interface Props {
@@ -36,7 +39,7 @@ export function CallPanel({ id, onClose, onPrevious, onNext, onOther }: Props) {
   const named = params.get('view');
   const view: View = VIEWS.some(([name]) => name === named) ? (named as View) : 'conversation';
   const show = (name: View) => change({ view: name === 'conversation' ? null : name }, true);
-  useKeys({ '1': () => show('conversation'), '2': () => show('details'), '3': () => show('json') });
+  useKeys(Object.fromEntries(VIEWS.map(([name], index) => [`${index + 1}`, () => show(name)])));
 
   const shown = last;
   return (
@@ -78,7 +81,7 @@ export function CallPanel({ id, onClose, onPrevious, onNext, onOther }: Props) {
               </div>
               <span class="spacer" />
               <Copy label="Copy link" text={() => `${location.origin}/?call=${shown.call.id}`} />
-              <Copy label="Copy as curl" text={() => curl(shown.record)} hidden={curl(shown.record) === ''} />
+              <Copy label="Copy as curl" text={() => asCurl(shown.record)} />
               {info?.langfuse && <a href={`${info.langfuse}/trace/${shown.call.trace_id}`} target="_blank" rel="noopener noreferrer">Langfuse</a>}
             </div>
           </>
@@ -91,9 +94,22 @@ export function CallPanel({ id, onClose, onPrevious, onNext, onOther }: Props) {
         {!error && shown && view === 'conversation' && <Conversation key={shown.call.id} record={shown.record} />}
         {!error && shown && view === 'details' && <Details detail={shown} onOther={onOther} />}
         {!error && shown && view === 'json' && <RecordJson key={shown.call.id} record={shown.record} />}
+        {!error && shown && view === 'http' && <HttpView key={shown.call.id} record={shown.record} />}
+        {!error && shown && view === 'spans' && <Spans key={shown.call.id} id={shown.call.id} />}
       </div>
     </section>
   );
+}
+
+/** The call as a command; asks for its HTTP exchange only now, because few calls are copied. */
+async function asCurl(record: CallRecord): Promise<string> {
+  const none = (error: unknown) => {
+    if (error instanceof ApiError && error.status === 404) return null;
+    throw error;
+  };
+  const command = curl(record, await get<Http>(`calls/${encodeURIComponent(record.id)}/http`).catch(none));
+  if (!command) throw new Error('Not kept whole: see HTTP');
+  return command;
 }
 
 function Fact({ name, value }: { name: string; value: string }) {

@@ -1,16 +1,15 @@
 import { useState } from 'preact/hooks';
 
-/** Copies a text, and says so. */
-export function Copy({ label, text, hidden }: { label: string; text: () => string; hidden?: boolean }) {
+/** Copies a text, and says so; of `text` that fails, why. */
+export function Copy({ label, text }: { label: string; text: () => string | Promise<string> }) {
   const [done, setDone] = useState('');
-  if (hidden) return null;
   const copy = async () => {
     try {
-      await navigator.clipboard.writeText(text());
-      setDone('Copied');
-    } catch {
+      const copied = await text();
       // Only a page of a secure origin may: https, or this machine.
-      setDone('Not allowed here');
+      setDone(await navigator.clipboard.writeText(copied).then(() => 'Copied', () => 'Not allowed here'));
+    } catch (error) {
+      setDone((error as Error).message);
     }
     setTimeout(() => setDone(''), 1500);
   };

@@ -2,6 +2,7 @@ import type { CallDetail } from '../lib/api';
 import { UNKNOWN, count, dollars, duration, perSecond, when } from '../lib/format';
 import { href } from '../lib/url';
 import { Json } from './Conversation';
+import { Delivery } from './Delivery';
 
 type Rows = [string, preact.ComponentChildren][];
 
@@ -40,6 +41,7 @@ export function Details({ detail, onOther }: { detail: CallDetail; onOther: (id:
   const session = typeof context.session_id === 'string' ? context.session_id : null;
   return (
     <div class="details">
+      <Delivery key={record.id} record={record} />
       <Table
         title="Usage and cost"
         rows={[

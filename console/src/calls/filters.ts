@@ -15,6 +15,7 @@ export const KEYS: FilterKey[] = [
   { name: 'model', label: 'Model', example: 'model:gpt-4*', values: 'model' },
   { name: 'provider', label: 'Provider', example: 'provider:openai', values: 'provider' },
   { name: 'status', label: 'Status', example: 'status:5xx' },
+  { name: 'delivery', label: 'Delivery', example: 'delivery:failed' },
   { name: 'slower_than', label: 'Slower than', example: 'slower_than:2s' },
   { name: 'project', label: 'Project', example: 'project:search', values: 'project' },
   { name: 'organization', label: 'Organization', example: 'organization:acme', values: 'organization' },

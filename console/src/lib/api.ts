@@ -55,6 +55,38 @@ export interface Media {
 
 export type Part = { type: 'text'; text: string } | ({ type: 'media' } & Media) | { type: 'other'; value: unknown };
 
+/** OTLP's JSON. */
+export interface AnyValue {
+  stringValue?: string;
+  boolValue?: boolean;
+  intValue?: string;
+  doubleValue?: number;
+  arrayValue?: { values: AnyValue[] };
+}
+
+export interface Attribute {
+  key: string;
+  value: AnyValue | null;
+}
+
+export interface Span {
+  traceId: string;
+  spanId: string;
+  parentSpanId?: string;
+  traceState?: string;
+  name: string;
+  kind: number;
+  startTimeUnixNano: string;
+  endTimeUnixNano: string;
+  attributes: Attribute[];
+  status?: { message: string; code: number };
+}
+
+export interface Exported {
+  destination: string;
+  request: { resourceSpans: { resource: { attributes: Attribute[] } | null; scopeSpans: { spans: Span[] }[] }[] };
+}
+
 export interface Message {
   role: string;
   content: string | Part[] | null;
@@ -147,6 +179,22 @@ export interface CallDetail {
   record: CallRecord;
 }
 
+export type DeliveryState = 'waiting' | 'delivered' | 'failed' | 'dropped' | 'lost' | 'unknown';
+
+/** A call at a destination. */
+export interface Delivered {
+  destination: number;
+  label: string;
+  state: DeliveryState;
+  reason: string | null;
+  at: string;
+  retry: boolean;
+}
+
+export interface Deliveries {
+  deliveries: Delivered[];
+}
+
 export interface Totals {
   calls: number;
   errors: number;
@@ -222,6 +270,15 @@ export interface Destination {
   failing: string | null;
 }
 
+/** A receiver of metrics. */
+export interface MetricsReceiver {
+  name: string;
+  delivered: number;
+  rejected: number;
+  failures: number;
+  failing: string | null;
+}
+
 export interface Delivery {
   capture: { held_bytes: number; without_bodies: number };
   export: {
@@ -230,6 +287,7 @@ export interface Delivery {
     unreadable: number;
     sampled_out: number;
     destinations: Destination[];
+    metrics: MetricsReceiver[];
   } | null;
   store: {
     rows: number;
@@ -278,11 +336,20 @@ export function whenSignedOut(handler: () => void) {
 
 export async function get<T>(path: string, params?: URLSearchParams, signal?: AbortSignal): Promise<T> {
   const query = params?.toString();
+  return ask(`${path}${query ? `?${query}` : ''}`, { signal });
+}
+
+/** Asks for something to be done. */
+export async function act<T>(path: string): Promise<T> {
+  return ask(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' });
+}
+
+async function ask<T>(path: string, options: RequestInit): Promise<T> {
   let response: Response;
   try {
-    response = await fetch(`/api/v1/${path}${query ? `?${query}` : ''}`, { signal });
+    response = await fetch(`/api/v1/${path}`, options);
   } catch (error) {
-    if (signal?.aborted) throw error;
+    if (options.signal?.aborted) throw error;
     throw new ApiError(0, 'The gateway does not answer.');
   }
   if (response.status === 401) onSignedOut();

@@ -4,12 +4,14 @@ import { get } from './api';
 export interface Loaded<T> {
   data: T | null;
   error: string | null;
+  /** HTTP status of what went wrong; 0: no answer. */
+  status: number | null;
   loading: boolean;
 }
 
 /** Asks the API; again when the question changes, and every `again` milliseconds while the page is looked at. */
 export function useLoad<T>(path: string | null, query = '', again = 0): Loaded<T> {
-  const [state, setState] = useState<Loaded<T> & { of: string }>({ data: null, error: null, loading: true, of: '' });
+  const [state, setState] = useState<Loaded<T> & { of: string }>({ data: null, error: null, status: null, loading: true, of: '' });
   const question = `${path}?${query}`;
   useEffect(() => {
     if (path === null) return;
@@ -17,11 +19,11 @@ export function useLoad<T>(path: string | null, query = '', again = 0): Loaded<T
     const ask = () => {
       if (document.hidden && again) return;
       get<T>(path, new URLSearchParams(query), abort.signal)
-        .then((data) => setState({ data, error: null, loading: false, of: question }))
-        .catch((error: Error) => {
+        .then((data) => setState({ data, error: null, status: null, loading: false, of: question }))
+        .catch((error: Error & { status?: number }) => {
           if (abort.signal.aborted) return;
           // What was there stays, when it answers the same question.
-          setState((old) => ({ data: old.of === question ? old.data : null, error: error.message, loading: false, of: question }));
+          setState((old) => ({ data: old.of === question ? old.data : null, error: error.message, status: error.status ?? 0, loading: false, of: question }));
         });
     };
     setState((old) => ({ ...old, loading: true }));

@@ -1,6 +1,7 @@
 import type { Delivery } from '../lib/api';
 import { bytes, count, duration } from '../lib/format';
 import { useLoad } from '../lib/load';
+import { href } from '../lib/url';
 
 /** Whether traces arrive where they are sent. */
 export function DeliveryHealth() {
@@ -24,8 +25,19 @@ export function DeliveryHealth() {
                   <td class="number">{count(destination.delivered)}</td>
                   <td class="number">{count(destination.waiting)}</td>
                   <td class="number">{destination.waiting ? duration(destination.oldest_seconds * 1000) : '–'}</td>
-                  <td class={`number ${sum(destination.dropped) ? 'bad' : ''}`}>{count(sum(destination.dropped))}</td>
+                  <td class={`number ${sum(destination.dropped) ? 'bad' : ''}`}>{sum(destination.dropped) && destination.name !== 'local_store' ? <a href={href('/', { delivery: 'failed' })}>{count(sum(destination.dropped))}</a> : count(sum(destination.dropped))}</td>
                   <td class="number">{count(destination.retries)}</td>
+                </tr>
+              ))}
+              {data.export.metrics.map((receiver) => (
+                <tr key={receiver.name}>
+                  <td class="id"><bdi>{receiver.name}</bdi></td>
+                  <td class={receiver.failing ? 'bad' : ''}><bdi>{receiver.failing ?? 'in order'}</bdi></td>
+                  <td class="number">{count(receiver.delivered)} points</td>
+                  <td class="number">–</td>
+                  <td class="number">–</td>
+                  <td class={`number ${receiver.rejected ? 'bad' : ''}`}>{count(receiver.rejected)}</td>
+                  <td class="number">{count(receiver.failures)}</td>
                 </tr>
               ))}
             </tbody>

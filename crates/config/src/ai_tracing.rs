@@ -54,6 +54,8 @@ pub struct AiTracing {
     pub log_level: LogLevel,
     /// Whether content is recorded. Default full.
     pub capture_content: CaptureContent,
+    /// What the local store keeps of the HTTP exchange. Default headers.
+    pub capture_http: CaptureHttp,
     /// Bytes kept of each request and each response body. Default 4 MiB.
     pub max_body_size: u64,
     /// Share of traces to keep, 0 to 1; failed and slow calls are always kept. Default 1.
@@ -114,6 +116,7 @@ impl fmt::Debug for AiTracing {
             environment,
             log_level,
             capture_content,
+            capture_http,
             max_body_size,
             sampling_ratio,
             sampling_slow_ms,
@@ -144,6 +147,7 @@ impl fmt::Debug for AiTracing {
             .field("environment", environment)
             .field("log_level", log_level)
             .field("capture_content", capture_content)
+            .field("capture_http", capture_http)
             .field("max_body_size", max_body_size)
             .field("sampling_ratio", sampling_ratio)
             .field("sampling_slow_ms", sampling_slow_ms)
@@ -257,6 +261,18 @@ pub enum CaptureContent {
     MetadataOnly,
 }
 
+/// What the gateway's local store keeps of the HTTP exchange beside the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaptureHttp {
+    /// Nothing.
+    None,
+    /// Request line, headers, and when the pieces of the answer passed.
+    Headers,
+    /// The bodies as well.
+    Full,
+}
+
 /// Batches and retries; names and units are those of Kong's queue (seconds).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -275,6 +291,8 @@ pub struct Queue {
     pub initial_retry_delay: f64,
     /// Longest time between retries in seconds.
     pub max_retry_delay: f64,
+    /// Requests under way together.
+    pub concurrency_limit: u64,
 }
 
 /// Names of the six context headers.

@@ -13,7 +13,7 @@ use ai_tracing_core::detect;
 use ai_tracing_core::frame::{AwsEvents, Framing, JsonStream, Sse};
 use ai_tracing_core::record::End;
 use ai_tracing_core::redact::{Builtin, Redactor};
-use ai_tracing_core::settings::Settings;
+use ai_tracing_core::settings::{HttpPolicy, Settings};
 use ai_tracing_core::time::At;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -34,6 +34,10 @@ struct Pairs(&'static [(&'static str, &'static str)]);
 impl Headers for Pairs {
     fn get(&self, name: &str) -> Option<Cow<'_, str>> {
         self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| Cow::Borrowed(*value))
+    }
+
+    fn each(&self, see: &mut dyn FnMut(&[u8], &[u8])) {
+        self.0.iter().for_each(|(name, value)| see(name.as_bytes(), value.as_bytes()));
     }
 }
 
@@ -255,6 +259,72 @@ fn detection(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What the request path pays for the two heads of a call, with and without keeping them, and what reading them takes.
+fn heads(criterion: &mut Criterion) {
+    // Those of OpenAI's client for Python, and of its servers.
+    let sent = Pairs(&[
+        ("host", "gateway.internal:8000"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+        ("connection", "keep-alive"),
+        ("accept", JSON),
+        ("content-type", JSON),
+        ("user-agent", "OpenAI/Python 1.99.9"),
+        ("x-stainless-lang", "python"),
+        ("x-stainless-package-version", "1.99.9"),
+        ("x-stainless-os", "Linux"),
+        ("x-stainless-arch", "x64"),
+        ("x-stainless-runtime", "CPython"),
+        ("x-stainless-runtime-version", "3.12.3"),
+        ("x-stainless-async", "false"),
+        ("x-stainless-retry-count", "0"),
+        ("x-stainless-read-timeout", "600"),
+        ("authorization", "Bearer sk-proj-0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+        ("content-length", "2048"),
+        ("x-session-id", "0198f000-0000-7000-8000-000000000001"),
+    ]);
+    let answered = Pairs(&[
+        ("date", "Fri, 02 Jan 2026 03:04:05 GMT"),
+        ("content-type", "text/event-stream; charset=utf-8"),
+        ("transfer-encoding", "chunked"),
+        ("connection", "keep-alive"),
+        ("access-control-expose-headers", "X-Request-ID"),
+        ("openai-organization", "example"),
+        ("openai-processing-ms", "312"),
+        ("openai-version", "2020-10-01"),
+        ("x-ratelimit-limit-requests", "10000"),
+        ("x-ratelimit-limit-tokens", "30000000"),
+        ("x-ratelimit-remaining-requests", "9999"),
+        ("x-ratelimit-remaining-tokens", "29999975"),
+        ("x-ratelimit-reset-requests", "6ms"),
+        ("x-ratelimit-reset-tokens", "0s"),
+        ("x-request-id", "req_0123456789abcdef0123456789abcdef"),
+        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload"),
+        ("cf-cache-status", "DYNAMIC"),
+        ("set-cookie", "__cf_bm=0123456789abcdefghijklmnopqrstuvwxyz; path=/; HttpOnly; Secure; SameSite=None"),
+        ("x-content-type-options", "nosniff"),
+        ("server", "cloudflare"),
+        ("cf-ray", "0123456789abcdef-FRA"),
+        ("alt-svc", "h3=\":443\"; ma=86400"),
+    ]);
+    let mut group = criterion.benchmark_group("heads");
+    for (name, http) in [("not kept", HttpPolicy::Off), ("kept", HttpPolicy::Headers)] {
+        let settings = Arc::new(Settings { http, ..Settings::default() });
+        let capture = || {
+            let ids = Ids { call: "0198f000-0000-7000-8000-000000000001".into(), trace: 1, span: 2 };
+            let head = head("/v1/chat/completions", "api.openai.com", &sent);
+            let mut capture = Capture::start(&settings, &head, ids, At(MS)).unwrap();
+            capture.response_head(200, &answered, At(3 * MS));
+            capture
+        };
+        group.bench_function(BenchmarkId::new("capture", name), |bencher| bencher.iter(capture));
+        group.bench_function(BenchmarkId::new("read", name), |bencher| {
+            let setup = || capture().finish(End::Complete, At(1000 * MS));
+            bencher.iter_batched(setup, Finished::into_record, BatchSize::SmallInput);
+        });
+    }
+    group.finish();
+}
+
 /// Redaction with everything that is built in, over texts that hold nothing of it, little, and much that looks alike.
 fn redaction(criterion: &mut Criterion) {
     const BYTES: usize = 64 << 10;
@@ -276,5 +346,5 @@ fn redaction(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, framing, events, records, detection, redaction);
+criterion_group!(benches, framing, events, records, detection, heads, redaction);
 criterion_main!(benches);

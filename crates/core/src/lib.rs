@@ -21,6 +21,7 @@ pub mod detect;
 pub mod dialect;
 pub mod estimate;
 pub mod frame;
+pub mod http;
 pub mod inflate;
 pub mod json;
 mod read;

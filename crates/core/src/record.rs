@@ -13,6 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::http::Http;
 use crate::time::At;
 
 /// The version of the record's JSON shape; raised when a field changes its meaning.
@@ -85,6 +86,10 @@ pub struct CallRecord {
     /// What could not be read or was cut, in plain words; empty for a clean exchange.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub issues: Vec<String>,
+    /// The HTTP exchange itself, where it is kept. No part of the JSON: it goes to the local store alone, and a record that
+    /// was read back from a file has none.
+    #[serde(skip)]
+    pub http: Option<Box<Http>>,
 }
 
 impl CallRecord {

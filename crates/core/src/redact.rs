@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use regex::RegexBuilder;
 use serde_json::{Map, Value};
 
+use crate::http::{self, Http};
 use crate::record::*;
 pub use builtin::Builtin;
 use rule::{Finder, Rule};
@@ -105,6 +106,7 @@ impl Redactor {
             end: _,
             error,
             issues,
+            http,
         } = record;
         self.some(tracestate);
         self.text(name);
@@ -115,6 +117,32 @@ impl Redactor {
             self.some(message);
         }
         self.texts(issues);
+        if let Some(http) = http {
+            self.http(http);
+        }
+    }
+
+    fn http(&self, http: &mut Http) {
+        let Http { request, response, bodies: _, timeline: _ } = http;
+        let http::Request { method: _, path, query, headers, body_bytes: _, body } = request;
+        self.text(path);
+        self.fields(query);
+        self.fields(headers);
+        // What comes in two events of a stream cannot be found in its bytes.
+        *body = None;
+        if let Some(http::Response { status: _, head_ms: _, headers, body_bytes: _, body }) = response {
+            self.fields(headers);
+            *body = None;
+        }
+    }
+
+    fn fields(&self, fields: &mut http::Fields) {
+        for (name, value) in &mut fields.fields {
+            if let Some(redacted) = self.redacted(name, value) {
+                *value = redacted;
+            }
+            self.text(name);
+        }
     }
 
     fn context(&self, context: &mut Context) {

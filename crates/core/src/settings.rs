@@ -16,6 +16,8 @@ pub struct Settings {
     pub prices: Prices,
     /// Whether content may leave the engine.
     pub content: ContentPolicy,
+    /// What is kept of the HTTP exchange itself. A host that has no store for it leaves this off: then it costs nothing.
+    pub http: HttpPolicy,
     /// What is replaced in every string that leaves the engine.
     pub redactor: Redactor,
     /// Whether token counts that the provider did not give are estimated (and flagged).
@@ -36,6 +38,7 @@ impl Default for Settings {
             providers: Vec::new(),
             prices: Prices::default(),
             content: ContentPolicy::default(),
+            http: HttpPolicy::default(),
             redactor: Redactor::default(),
             estimate_tokens: true,
             environment: "production".into(),
@@ -73,6 +76,18 @@ pub enum ContentPolicy {
     MetadataOnly,
 }
 
+/// What is kept of the HTTP exchange beside the record ([`Http`](crate::http::Http)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpPolicy {
+    /// Nothing.
+    #[default]
+    Off,
+    /// The request line, headers, and when the pieces of the answer passed.
+    Headers,
+    /// The bodies as well, where content is recorded and nothing is redacted.
+    Full,
+}
+
 /// Names of the six context headers, lower case.
 #[derive(Clone, Debug)]
 pub struct ContextHeaders {
@@ -88,6 +103,14 @@ pub struct ContextHeaders {
     pub organization_id: String,
     /// Default `x-project-id`.
     pub project_id: String,
+}
+
+impl ContextHeaders {
+    /// The names, in the order of the fields.
+    pub fn names(&self) -> [&str; 6] {
+        let Self { user_id, session_id, chat_id, message_id, organization_id, project_id } = self;
+        [user_id, session_id, chat_id, message_id, organization_id, project_id]
+    }
 }
 
 impl Default for ContextHeaders {

@@ -27,12 +27,19 @@ impl At {
         self.0 / 1_000_000
     }
 
+    /// The whole microsecond that it is in, which is what RFC 3339 says of it.
+    pub fn to_micros(self) -> Self {
+        Self(self.0 / 1_000 * 1_000)
+    }
+
     /// RFC 3339 in UTC with microseconds, such as `2026-01-02T03:04:05.678901Z`.
     pub fn to_rfc3339(self) -> String {
-        let micros = i128::from(self.0 / 1_000) * 1_000;
         let format =
             time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
-        OffsetDateTime::from_unix_timestamp_nanos(micros).ok().and_then(|at| at.format(format).ok()).unwrap_or_default()
+        OffsetDateTime::from_unix_timestamp_nanos(self.to_micros().0.into())
+            .ok()
+            .and_then(|at| at.format(format).ok())
+            .unwrap_or_default()
     }
 
     /// Reads RFC 3339; `None` for anything else and for dates before 1970.

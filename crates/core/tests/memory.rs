@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ai_tracing_core::capture::{Capture, Headers, Ids, RequestHead};
 use ai_tracing_core::json::MAX_NODES;
 use ai_tracing_core::record::{CallRecord, End};
-use ai_tracing_core::settings::{Limits, Settings};
+use ai_tracing_core::settings::{HttpPolicy, Limits, Settings};
 use ai_tracing_core::time::At;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -44,7 +44,7 @@ fn list(start: &str, item: &str, end: &str, bytes: usize) -> (Vec<u8>, u64) {
 
 /// The record, and the bytes that reading it took at most beside what had been captured.
 fn read(path: &str, request: &[u8], headers: &Pairs, response: &[u8]) -> (CallRecord, usize) {
-    let settings = Arc::new(Settings { limits: LIMITS, ..Settings::default() });
+    let settings = Arc::new(Settings { limits: LIMITS, http: HttpPolicy::Full, ..Settings::default() });
     let head = RequestHead {
         method: "POST",
         path,

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use ai_tracing_core::record::{CallRecord, End};
 use ai_tracing_core::redact::{Builtin, Redactor};
-use ai_tracing_core::settings::{ContentPolicy, Settings};
+use ai_tracing_core::settings::{ContentPolicy, HttpPolicy, Settings};
 use fixture::Fixture;
 use serde_json::Value;
 
@@ -93,6 +93,13 @@ fn places(value: &Value, at: &str, marker: &str, found: &mut Vec<String>) {
     }
 }
 
+/// The record's JSON, with what is kept of its HTTP exchange beside it.
+fn everything(record: &CallRecord) -> Value {
+    let mut value = serde_json::to_value(record).unwrap();
+    value["http"] = serde_json::to_value(record.http.as_ref().expect("it is kept")).unwrap();
+    value
+}
+
 #[test]
 fn metadata_only_keeps_nothing_that_was_said() {
     const MARKER: &str = " Meine Akte ";
@@ -107,10 +114,10 @@ fn metadata_only_keeps_nothing_that_was_said() {
         ".context.organization_id",
         ".context.project_id",
     ];
-    let settings = || Settings { content: ContentPolicy::MetadataOnly, ..Settings::default() };
+    let settings = || Settings { content: ContentPolicy::MetadataOnly, http: HttpPolicy::Full, ..Settings::default() };
     with_marker(MARKER, settings, |record, case| {
         let mut found = Vec::new();
-        places(&serde_json::to_value(record).unwrap(), "", MARKER.trim(), &mut found);
+        places(&everything(record), "", MARKER.trim(), &mut found);
         found.retain(|place| !MAY.contains(&place.as_str()));
         assert!(found.is_empty(), "{found:?} in {case}");
     });
@@ -132,15 +139,69 @@ fn what_is_redacted_is_nowhere() {
     ];
     let settings = || {
         let kinds = [Builtin::ApiKey, Builtin::Email, Builtin::Iban, Builtin::CreditCard, Builtin::Phone];
-        Settings { redactor: Redactor::default().with_builtin(kinds), ..Settings::default() }
+        let redactor = Redactor::default().with_builtin(kinds);
+        Settings { redactor, http: HttpPolicy::Full, ..Settings::default() }
     };
     with_marker(&format!(" {}", SECRETS.join(" ")), settings, |record, case| {
-        let value = serde_json::to_value(record).unwrap();
+        let value = everything(record);
         let mut found = Vec::new();
         for secret in SECRETS {
             places(&value, "", secret, &mut found);
         }
         found.retain(|place| !MAY.contains(&place.as_str()));
         assert!(found.is_empty(), "{found:?} in {case}");
+    });
+}
+
+/// Each fixture's record with `headers` and `query` added to what its client sent, and `headers` to what it was answered.
+fn with_heads(
+    headers: &[(&str, &str)],
+    query: &str,
+    settings: impl Fn() -> Settings,
+    check: impl Fn(&CallRecord, &str),
+) {
+    let pairs = || headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let mut cases = 0;
+    for mut fixture in fixture::fixtures() {
+        fixture.request_headers.0.extend(pairs());
+        fixture.response_headers.0.extend(pairs());
+        fixture.query = Some(fixture.query.map_or(query.to_owned(), |own| format!("{own}&{query}")));
+        let response = fixture.response.clone();
+        if let Some(record) = fixture.record_with(settings(), std::iter::once(response.as_slice()), End::Complete) {
+            cases += 1;
+            check(&record, &fixture.file.display().to_string());
+        }
+    }
+    assert!(cases > 200, "only {cases} fixtures");
+}
+
+#[test]
+fn no_secret_of_a_head_is_kept() {
+    const HEADERS: [(&str, &str); 9] = [
+        ("authorization", "Bearer hunter2"),
+        ("proxy-authorization", "Basic hunter2"),
+        ("cookie", "session=hunter2"),
+        ("set-cookie", "session=hunter2; Path=/"),
+        ("x-api-key", "hunter2"),
+        ("api-key", "hunter2"),
+        ("x-goog-api-key", "hunter2"),
+        ("x-amz-security-token", "hunter2"),
+        ("location", "https://example.com/?sig=hunter2"),
+    ];
+    let settings = || Settings { http: HttpPolicy::Full, ..Settings::default() };
+    with_heads(&HEADERS, "key=hunter2&X-Amz-Signature=hunter2&a%75th=hunter2", settings, |record, case| {
+        let text = everything(record).to_string();
+        assert!(!text.contains("hunter2"), "{case}: {text}");
+        assert!(text.contains("****") && text.contains(r#""bodies":"kept""#), "{case}");
+    });
+}
+
+#[test]
+fn metadata_only_keeps_nothing_that_was_said_in_a_head() {
+    let settings = || Settings { content: ContentPolicy::MetadataOnly, http: HttpPolicy::Full, ..Settings::default() };
+    let headers = [("x-note", "Meine Akte"), ("content-disposition", "attachment; filename=\"Meine Akte\"")];
+    with_heads(&headers, "q=Meine%20Akte&Meine+Akte=1", settings, |record, case| {
+        let text = everything(record).to_string();
+        assert!(!text.contains("Akte"), "{case}: {text}");
     });
 }

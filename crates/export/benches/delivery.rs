@@ -140,7 +140,7 @@ fn configuration(endpoint: Option<&str>) -> AiTracing {
 /// Sends so many calls through an engine until `done`, and says what it took.
 fn measure(name: &str, endpoint: Option<&str>, directory: Option<&Path>, count: u64, done: impl Fn(&Stats) -> u64) {
     let spool = directory.map(|directory| spool::Options::new(directory.join(name)));
-    let engine = Engine::start(Options { spool, ..Options::default() }, Vec::new()).unwrap();
+    let engine = Engine::start(Options { spool, ..Options::default() }, Vec::new(), None).unwrap();
     let tracer: Arc<Tracer> = engine.tracer(&configuration(endpoint), &|_| None).unwrap();
     let sink = engine.sink();
     let bodies: Vec<_> = (0..64).map(bodies).collect();

@@ -69,7 +69,7 @@ impl Courier {
     pub fn start(config: &AiTracing, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, CourierError> {
         let mut config = config.clone();
         config.queue.max_retry_time = config.queue.max_retry_time.min(PATIENCE.as_secs_f64());
-        let engine = Engine::start(Options::default(), Vec::new())?;
+        let engine = Engine::start(Options::default(), Vec::new(), None)?;
         let tracer = engine.tracer(&config, lookup)?;
         if tracer.destinations().is_empty() {
             return Err(CourierError::NoDestination);

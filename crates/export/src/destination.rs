@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::backlog::{Backlog, News, Read, Unreadable};
 use crate::clock;
+use crate::deliveries::{Fate, Witness};
 use crate::queue::Bounded;
 use crate::retry::RetryOptions;
 use crate::spool::{Event, LaneId, Position, Why};
@@ -68,6 +69,9 @@ impl QueueOptions {
 /// Bytes of records in memory, where the others wait in the spool.
 const MAX_IN_MEMORY: usize = 16 << 20;
 
+/// Why a queue drops.
+pub(crate) const OVERFLOW: &str = "more wait than may, the oldest made room";
+
 /// How often someone who waits for room asks whether it is still worth while.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
@@ -80,6 +84,8 @@ pub(crate) struct Destination {
     pub turns: Turns,
     queue: Mutex<Queue>,
     backlog: Option<Backlog>,
+    /// Who hears what becomes of records.
+    witness: Option<Witness>,
     arrived: Notify,
     failing: Mutex<Option<String>>,
     /// Why records were lost the last time.
@@ -123,6 +129,7 @@ impl Destination {
             turns: Turns::default(),
             queue: Mutex::new(Queue { items: Bounded::new(0, 0), behind: None, batch }),
             backlog,
+            witness: None,
             arrived: Notify::new(),
             failing: Mutex::new(None),
             lost: Mutex::new(None),
@@ -130,6 +137,11 @@ impl Destination {
         };
         destination.adjust(batch, options);
         destination
+    }
+
+    /// Tells what becomes of its records.
+    pub fn witnessed(self, witness: Option<Witness>) -> Self {
+        Self { witness, ..self }
     }
 
     /// Other bounds, for what comes from now on.
@@ -162,6 +174,7 @@ impl Destination {
     /// it is not there.
     pub fn offer(&self, record: &Arc<CallRecord>, weight: usize, position: Option<Position>) {
         self.counters.offered.add(1);
+        self.tell([record], Fate::Waiting);
         let mut queue = self.queue();
         if let Some(position) = position {
             if queue.behind.is_none() && queue.items.fits(weight).is_err() {
@@ -178,7 +191,7 @@ impl Destination {
         let mut waiting = Waiting { record: Arc::clone(record), position, weight, since: Instant::now() };
         if !queue.items.could_fit(weight) {
             drop(queue);
-            self.resolve(&[waiting], Outcome::Overflow);
+            self.overflow(&[waiting]);
             return;
         }
         if position.is_none() && queue.items.fits(weight).is_err() {
@@ -191,7 +204,7 @@ impl Destination {
         }
         let (len, batch) = (queue.items.len(), queue.batch);
         drop(queue);
-        self.resolve(&dropped, Outcome::Overflow);
+        self.overflow(&dropped);
         // The worker waits for the first record, then for a full batch or the time to send a smaller one.
         if len == 1 || len >= batch {
             self.arrived.notify_one();
@@ -253,7 +266,7 @@ impl Destination {
                 if outcome != Outcome::Overflow {
                     tracing::error!(lost = records, "AI Tracing: {} lost records: {why}", self.name);
                 }
-                self.forget(before);
+                self.forget(before, why);
             }
         }
         true
@@ -267,10 +280,27 @@ impl Destination {
     }
 
     /// Drops what is counted as lost already.
-    fn forget(&self, before: Option<Position>) {
+    fn forget(&self, before: Option<Position>, why: &str) {
         let mut queue = self.queue();
         while queue.items.front().is_some_and(|waiting| waiting.position.is_some() && waiting.position < before) {
-            queue.items.pop();
+            if let Some((waiting, _)) = queue.items.pop() {
+                self.tell([&waiting.record], Fate::Dropped(why));
+            }
+        }
+    }
+
+    /// The oldest that made room.
+    fn overflow(&self, dropped: &[Waiting]) {
+        if !dropped.is_empty() {
+            self.tell(dropped.iter().map(|waiting| &waiting.record), Fate::Dropped(OVERFLOW));
+            self.resolve(dropped, Outcome::Overflow);
+        }
+    }
+
+    /// Tells what records have come to, before anybody can see it from the counters.
+    pub fn tell<'a>(&self, records: impl IntoIterator<Item = &'a Arc<CallRecord>>, fate: Fate<'_>) {
+        if let Some(witness) = &self.witness {
+            witness.tell(records.into_iter().map(|record| record.id.as_str()), fate);
         }
     }
 
@@ -369,6 +399,7 @@ impl Destination {
         let spooled = spooled_since.map_or(0.0, |since| clock::now().0.saturating_sub(since.0) as f64 / 1e9);
         DestinationStats {
             name: self.name.clone(),
+            key: self.witness.as_ref().map(|witness| witness.address.key),
             waiting_bytes,
             spooled_bytes,
             oldest_seconds: oldest.max(spooled),

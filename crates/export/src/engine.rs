@@ -14,7 +14,8 @@ use ai_tracing_core::record::CallRecord;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use crate::destination::{Lease, QueueOptions};
+use crate::deliveries::Deliveries;
+use crate::destination::{Destination, Lease, QueueOptions};
 use crate::exporter::Exporter;
 use crate::exporter::identity::identity;
 use crate::exporter::langfuse::{self, Langfuse};
@@ -25,10 +26,11 @@ use crate::lanes::Lanes;
 use crate::metrics::{self, LlmMetrics};
 use crate::priority::give_way;
 use crate::sink::Sink;
-use crate::spool;
+use crate::spool::{self, Entry, LaneKey, Position};
 use crate::stats::{Counter, DestinationStats, Stats};
 use crate::storage::Storage;
-use crate::tracer::{Tracer, TracerError};
+use crate::tracer::{self, Tracer, TracerError};
+use crate::weight::weigh;
 
 mod reader;
 
@@ -45,11 +47,19 @@ pub struct Options {
     pub metrics: metrics::Options,
     /// Where records wait for their destinations on disk; `None`: in memory alone.
     pub spool: Option<spool::Options>,
+    /// Whether one of the destinations keeps HTTP exchanges (`capture_http`). Where none does, nothing of them is copied.
+    pub keeps_http: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_entries: 10_000, max_bytes: 64 << 20, metrics: metrics::Options::default(), spool: None }
+        Self {
+            max_entries: 10_000,
+            max_bytes: 64 << 20,
+            metrics: metrics::Options::default(),
+            spool: None,
+            keeps_http: false,
+        }
     }
 }
 
@@ -89,16 +99,24 @@ pub(crate) struct Shared {
     /// Those that get every record.
     always: Mutex<Vec<Lease>>,
     meters: Meters,
+    deliveries: Option<Arc<dyn Deliveries>>,
     client: OnceLock<Client>,
+    keeps_http: bool,
 }
 
 impl Engine {
     /// Starts the engine's thread, which opens the spool before anything else; calls wait in the sink meanwhile. A spool
     /// that does not open is said in the log and shown in the statistics; tracing goes on without it.
     ///
+    /// `observers` see every kept record, `deliveries` what becomes of it at each destination of its configuration.
+    ///
     /// # Errors
     /// When the operating system gives no thread, or no event queue for its runtime.
-    pub fn start(options: Options, observers: Vec<Box<dyn Observer>>) -> io::Result<Self> {
+    pub fn start(
+        options: Options,
+        observers: Vec<Box<dyn Observer>>,
+        deliveries: Option<Arc<dyn Deliveries>>,
+    ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let storage = options.spool.map(|options| Arc::new(Storage::new(options)));
         let shared = Arc::new(Shared {
@@ -112,7 +130,9 @@ impl Engine {
             storage,
             always: Mutex::default(),
             meters: Meters::default(),
+            deliveries,
             client: OnceLock::new(),
+            keeps_http: options.keeps_http,
         });
         let (stop, stopped) = oneshot::channel();
         let reader = Reader::new(Arc::clone(&shared), observers);
@@ -131,12 +151,13 @@ impl Engine {
         self.shared.sink.clone()
     }
 
-    /// Adds a destination that gets every record, whatever the configuration of the call.
+    /// Adds a destination that gets every record, whatever the configuration of the call. [`Deliveries`] are not told of
+    /// it.
     pub fn always<E: Exporter>(&self, exporter: E, queue: QueueOptions) {
         // Two of the same name are two destinations.
         let mut always = self.shared.always();
         let identity = identity(&["always", exporter.name(), &always.len().to_string()]);
-        let Ok(lease) = self.shared.lanes.open(identity, (), &queue, |()| Ok::<_, Infallible>(exporter));
+        let Ok(lease) = self.shared.lanes.open(identity, (), &queue, None, |()| Ok::<_, Infallible>(exporter));
         always.push(lease);
     }
 
@@ -158,7 +179,27 @@ impl Engine {
         }
         destinations.extend(self.shared.otlp(config, lookup)?);
         let meter = self.shared.meter(config, lookup)?;
-        Ok(Arc::new(Tracer::new(config, destinations, meter)?))
+        let mut settings = tracer::settings(config)?;
+        if self.shared.keeps_http {
+            settings.http = tracer::http(config);
+        }
+        Ok(Arc::new(Tracer::new(settings, config.log_level, destinations, meter)))
+    }
+
+    /// Hands a record to one destination once more, with the ids that it has: a destination that has it already does not
+    /// store it twice. `destination` is the key of an [`Address`](crate::Address). Answered once the record waits there;
+    /// `None` when no configuration uses the destination, or the engine stops.
+    pub fn resend(&self, destination: [u8; 16], record: Arc<CallRecord>) -> Option<oneshot::Receiver<()>> {
+        let lease = self.shared.lanes.in_use(LaneKey(destination))?;
+        let (done, told) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        // The spool is the engine's thread's alone.
+        self.shared.lanes.runtime().spawn(async move {
+            let destination = lease.destination();
+            destination.offer(&record, weigh(&record), shared.spool_for(destination, &record));
+            let _ = done.send(());
+        });
+        Some(told)
     }
 
     /// What was counted since the start.
@@ -213,7 +254,7 @@ impl Shared {
         let config = langfuse::Config::read(config, lookup)?;
         let queue = config.batching.queue;
         let make = |config| Langfuse::new(config, self.client("langfuse_endpoint")?);
-        self.lanes.open(config.identity(), config, &queue, make)
+        self.lanes.open(config.identity(), config, &queue, self.deliveries.as_ref(), make)
     }
 
     /// The destination of a configuration's OTLP receiver, if it names one.
@@ -221,7 +262,7 @@ impl Shared {
         let Some(config) = otlp::Config::read(config, lookup)? else { return Ok(None) };
         let queue = config.batching.queue;
         let make = |config| Otlp::new(config, self.client("otlp_endpoint")?);
-        self.lanes.open(config.identity(), config, &queue, make).map(Some)
+        self.lanes.open(config.identity(), config, &queue, self.deliveries.as_ref(), make).map(Some)
     }
 
     /// The meter of a configuration's OTLP receiver, if it is to get metrics.
@@ -232,6 +273,17 @@ impl Shared {
     ) -> Result<Option<Arc<otlp_metrics::Lease>>, TracerError> {
         let Some(config) = otlp_metrics::Config::read(config, lookup)? else { return Ok(None) };
         self.meters.open(config, self.client("otlp_endpoint")?, self.lanes.runtime()).map(Some)
+    }
+
+    /// Writes a record to the spool for one destination; `None` where it is in memory alone.
+    fn spool_for(&self, destination: &Destination, record: &CallRecord) -> Option<Position> {
+        let storage = self.storage.as_ref()?;
+        let written = destination.lane().zip(serde_json::to_vec(record).ok()).and_then(|(lane, json)| {
+            let places = storage.append(&[Entry { lanes: &[lane], record: &json }])?;
+            places.first().copied()
+        });
+        storage.memory_only.add(u64::from(written.is_none()));
+        written
     }
 
     /// The HTTP client of all exporters, made when the first one needs it: reading root certificates takes a while.

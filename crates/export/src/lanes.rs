@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::backlog::Backlog;
+use crate::deliveries::{Address, Deliveries, Witness};
 use crate::destination::{Destination, Lease, QueueOptions};
 use crate::exporter::Exporter;
 use crate::spool::LaneKey;
@@ -44,12 +45,14 @@ impl Lanes {
     }
 
     /// The destination of this identity, opened where it is not. Where it is made of something else by now, a new
-    /// exporter goes on from where the one before is: what was configured last counts.
+    /// exporter goes on from where the one before is: what was configured last counts. `deliveries` hear what becomes of
+    /// its records.
     pub fn open<C: Any + Send + Eq + Clone, E: Exporter, F>(
         &self,
         identity: LaneKey,
         made_of: C,
         queue: &QueueOptions,
+        deliveries: Option<&Arc<dyn Deliveries>>,
         make: impl FnOnce(C) -> Result<E, F>,
     ) -> Result<Lease, F> {
         let mut state = self.state();
@@ -74,7 +77,10 @@ impl Lanes {
             }
             None => {
                 let backlog = self.storage.as_ref().map(|storage| Backlog::new(Arc::clone(storage), identity));
-                (Arc::new(Destination::new(exporter.label(), batch, queue, backlog)), None)
+                let label = exporter.label();
+                let address = Address { key: identity.0, label: label.clone() };
+                let witness = deliveries.map(|deliveries| Witness::new(address, Arc::clone(deliveries)));
+                (Arc::new(Destination::new(label, batch, queue, backlog).witnessed(witness)), None)
             }
         };
         // Also where it was closing: whether its worker had seen the end already is not to be known.
@@ -83,6 +89,17 @@ impl Lanes {
         let place = place.unwrap_or(state.running.len());
         state.running.insert(place, Lane { identity, destination, made_of: Box::new(made_of), worker });
         Ok(lease)
+    }
+
+    /// One more user of a destination that somebody uses already.
+    pub fn in_use(&self, identity: LaneKey) -> Option<Lease> {
+        let state = self.state();
+        let lane = state.running.iter().find(|lane| lane.identity == identity)?;
+        match Lease::new(&lane.destination) {
+            (lease, false) => Some(lease),
+            // It closes: who lets go of it here leaves it as it was.
+            (_, true) => None,
+        }
     }
 
     /// Where workers run.

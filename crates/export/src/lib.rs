@@ -17,6 +17,7 @@ mod backlog;
 mod call_log;
 pub mod clock;
 mod courier;
+mod deliveries;
 mod destination;
 mod engine;
 pub mod exporter;
@@ -41,6 +42,7 @@ mod worker;
 
 pub use call_log::{CALLS, CallLog};
 pub use courier::{Courier, CourierError, Report};
+pub use deliveries::{Address, Deliveries, Fate};
 pub use destination::QueueOptions;
 pub use engine::{Engine, Observer, Options, ShutdownReport};
 pub use priority::{give_way, pause};

@@ -77,6 +77,9 @@ pub struct SpoolState {
 pub struct DestinationStats {
     /// Name and, where there is one, address; no credentials.
     pub name: String,
+    /// Its key for [`Deliveries`](crate::Deliveries), where they are told of it.
+    #[serde(skip)]
+    pub key: Option<[u8; 16]>,
     /// Records handed to the destination, those of earlier processes included.
     pub offered: u64,
     /// The part of them that earlier processes have left in the spool.

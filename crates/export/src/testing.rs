@@ -86,6 +86,7 @@ pub(crate) fn batching() -> Batching {
     Batching {
         max_batch_size: 200,
         max_coalescing_delay: Duration::from_secs(1),
+        concurrency_limit: 1,
         queue: QueueOptions {
             initial_retry_delay: Duration::from_millis(1),
             max_retry_delay: Duration::from_millis(2),

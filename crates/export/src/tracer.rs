@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use ai_tracing_config::ai_tracing::{AiTracing, CaptureContent, LogLevel, RedactBuiltin};
+use ai_tracing_config::ai_tracing::{AiTracing, CaptureContent, CaptureHttp, LogLevel, RedactBuiltin};
 use ai_tracing_core::cost::{Price, Prices};
 use ai_tracing_core::record::CallRecord;
 use ai_tracing_core::redact::{Builtin, Redactor};
-use ai_tracing_core::settings::{ContentPolicy, ContextHeaders, Limits, ProviderRule, Settings};
+use ai_tracing_core::settings::{ContentPolicy, ContextHeaders, HttpPolicy, Limits, ProviderRule, Settings};
 
 use crate::destination::Lease;
 use crate::exporter::otlp::metrics;
@@ -41,11 +41,12 @@ impl TracerError {
 
 impl Tracer {
     pub(crate) fn new(
-        config: &AiTracing,
+        settings: Settings,
+        log_level: LogLevel,
         destinations: Vec<Lease>,
         meter: Option<Arc<metrics::Lease>>,
-    ) -> Result<Self, TracerError> {
-        Ok(Self { settings: Arc::new(settings(config)?), log_level: config.log_level, destinations, meter })
+    ) -> Self {
+        Self { settings: Arc::new(settings), log_level, destinations, meter }
     }
 
     pub(crate) fn destinations(&self) -> &[Lease] {
@@ -60,7 +61,7 @@ impl Tracer {
     }
 }
 
-/// What a plugin configuration means for the capture.
+/// What a plugin configuration means for the capture, in a host that keeps no HTTP exchanges.
 ///
 /// # Errors
 /// Names the parameter that cannot work; never its value.
@@ -84,12 +85,22 @@ pub fn settings(config: &AiTracing) -> Result<Settings, TracerError> {
             CaptureContent::Full => ContentPolicy::Full,
             CaptureContent::MetadataOnly => ContentPolicy::MetadataOnly,
         },
+        http: HttpPolicy::Off,
         redactor: redactor(config)?,
         estimate_tokens: true,
         environment: config.environment.clone(),
         sampling_ratio: config.sampling_ratio,
         sampling_slow_ms: config.sampling_slow_ms,
     })
+}
+
+/// What a host that keeps HTTP exchanges is to keep of them.
+pub(crate) fn http(config: &AiTracing) -> HttpPolicy {
+    match config.capture_http {
+        CaptureHttp::None => HttpPolicy::Off,
+        CaptureHttp::Headers => HttpPolicy::Headers,
+        CaptureHttp::Full => HttpPolicy::Full,
+    }
 }
 
 /// Text compresses to an eighth at best, as a rule: what is kept of a compressed body may inflate to eight times as much,

@@ -1,5 +1,6 @@
 //! How much memory a record takes, told once per record: queues are bounded by it, batches are cut by it.
 
+use ai_tracing_core::http::Http;
 use ai_tracing_core::record::{CallRecord, Choice, Content, Message, Part, ToolCall};
 use serde_json::{Map, Value};
 
@@ -51,6 +52,7 @@ pub(crate) fn weigh(record: &CallRecord) -> usize {
         + map(&response.extra)
         + error.as_ref().map_or(0, |error| texts([&error.kind, &error.message]))
         + list(&record.issues)
+        + record.http.as_deref().map_or(0, Http::weight)
 }
 
 fn message(message: &Message) -> usize {
@@ -161,6 +163,18 @@ mod tests {
         let texts = long.to_string().matches(&"y".repeat(1000)).count();
         assert!(texts > 50, "{texts}");
         assert_eq!(weight(&long) - weight(&short), texts * 1000);
+    }
+
+    #[test]
+    fn the_http_exchange_counts() {
+        let mut record = serde_json::from_value::<CallRecord>(full()).unwrap();
+        let without = weigh(&record);
+        let fields = json!({"fields": [["x", "y".repeat(1000)]], "left_out": 0});
+        let request = json!({"method": "POST", "path": "/", "query": fields, "headers": fields, "body_bytes": 1000,
+            "body": {"encoding": null, "start": {"text": "y".repeat(1000)}, "missing": null, "end": null}});
+        let http = json!({"request": request, "response": null, "bodies": "kept", "timeline": null});
+        record.http = Some(Box::new(serde_json::from_value(http).unwrap()));
+        assert!((3000..4000).contains(&(weigh(&record) - without)), "{}", weigh(&record) - without);
     }
 
     #[test]

@@ -8,6 +8,9 @@
 //!                                   └─ a single record: dead letter; out of time: dropped; both counted
 //! ```
 //!
+//! A destination that works gets several batches at once where more than one is complete: one that answers after half a
+//! second would fall behind otherwise. After a failure it gets one at a time until it takes one.
+//!
 //! Every attempt encodes anew: encoding is deterministic, so a retry sends the same bytes, and nothing encoded lies
 //! around during a pause. While a batch is retried, later records wait in the queue up to its bounds.
 //!
@@ -22,8 +25,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep_until};
 
+use crate::deliveries::Fate;
 use crate::destination::{Destination, Waiting};
 use crate::exporter::{BatchLimits, Delivery, Exporter};
 use crate::retry::{Backoff, RetryOptions};
@@ -50,14 +55,15 @@ pub(crate) async fn run<E: Exporter>(
         turn,
         backoff: Backoff::new(retry, seed),
         retry,
+        works: false,
         not_before: None,
         immediate: 0,
         told: Told::new(Arc::clone(&destination)),
         exporter,
         destination,
     };
-    while let Some(batch) = worker.next_batch().await {
-        if worker.deliver(batch).await == Flow::Stop {
+    while let Some(batches) = worker.next_batches().await {
+        if worker.deliver(batches).await == Flow::Stop {
             break;
         }
     }
@@ -71,6 +77,8 @@ struct Worker<E> {
     turn: Turn,
     retry: RetryOptions,
     backoff: Backoff,
+    /// It took what it got the last time.
+    works: bool,
     /// The pause after a failure; it holds for every later batch as well.
     not_before: Option<Instant>,
     immediate: u32,
@@ -84,6 +92,19 @@ struct Unit {
     failing_since: Option<Instant>,
 }
 
+/// What is tried together.
+struct Round<'a> {
+    /// What is to be tried after it.
+    units: &'a mut VecDeque<Unit>,
+    started: Instant,
+    /// The process ends: every record has one attempt.
+    flushing: bool,
+    /// Some want to be tried again at once.
+    hurries: bool,
+    /// Some failed; the longest pause that was asked for.
+    failed: Option<Option<Duration>>,
+}
+
 /// Whether to go on.
 #[derive(PartialEq, Eq)]
 enum Flow {
@@ -93,8 +114,9 @@ enum Flow {
 }
 
 impl<E: Exporter> Worker<E> {
-    /// Waits for a full batch, or for the oldest record to have waited long enough. `None`: closed and empty, or over.
-    async fn next_batch(&mut self) -> Option<Vec<Waiting>> {
+    /// Waits for a full batch, or for the oldest record to have waited long enough; with it come those that are full as
+    /// well, where the destination works. `None`: closed and empty, or over.
+    async fn next_batches(&mut self) -> Option<VecDeque<Unit>> {
         loop {
             let mode = self.turn.mode();
             if mode == Mode::HandOver {
@@ -111,7 +133,7 @@ impl<E: Exporter> Worker<E> {
                     () = self.turn.changed() => {}
                 },
                 Some(due) if closing || len >= self.limits.max_records || due <= Instant::now() => {
-                    return Some(self.destination.take(self.limits.max_records, self.limits.max_bytes));
+                    return Some(self.take());
                 }
                 Some(due) => tokio::select! {
                     () = self.destination.arrived() => {}
@@ -122,18 +144,29 @@ impl<E: Exporter> Worker<E> {
         }
     }
 
-    /// Delivers a batch, or drops and counts what cannot be delivered. What it stops before goes back into the queue.
-    async fn deliver(&mut self, batch: Vec<Waiting>) -> Flow {
-        let mut units = VecDeque::from([Unit { records: batch, failing_since: None }]);
-        while let Some(unit) = units.pop_front() {
+    /// The next batch, whether it is full or not, and those behind it that are full.
+    fn take(&self) -> VecDeque<Unit> {
+        let BatchLimits { max_records, max_bytes, .. } = self.limits;
+        let mut units = VecDeque::new();
+        while units.is_empty() || (units.len() < self.at_once() && self.destination.waiting().0 >= max_records) {
+            units.push_back(Unit { records: self.destination.take(max_records, max_bytes), failing_since: None });
+            self.destination.refill(max_records, max_bytes);
+        }
+        units
+    }
+
+    /// Requests that may be under way together.
+    fn at_once(&self) -> usize {
+        if self.works { self.limits.max_requests } else { 1 }
+    }
+
+    /// Delivers batches, or drops and counts what cannot be delivered. What it stops before goes back into the queue.
+    async fn deliver(&mut self, mut units: VecDeque<Unit>) -> Flow {
+        while !units.is_empty() {
             self.told.overflow();
             let mode = self.pause().await;
-            let flow = if mode == Mode::HandOver {
-                units.push_front(unit);
-                Flow::Stop
-            } else {
-                self.attempt(unit, mode == Mode::Flush, &mut units).await
-            };
+            let flow =
+                if mode == Mode::HandOver { Flow::Stop } else { self.attempt(&mut units, mode == Mode::Flush).await };
             if flow == Flow::Stop {
                 self.destination.give_back(units.into_iter().flat_map(|unit| unit.records).collect());
                 return Flow::Stop;
@@ -142,46 +175,67 @@ impl<E: Exporter> Worker<E> {
         Flow::Continue
     }
 
-    /// One attempt at a unit; what is left of it goes in front of `units`.
-    async fn attempt(&mut self, mut unit: Unit, flushing: bool, units: &mut VecDeque<Unit>) -> Flow {
-        if unit.records.is_empty() {
-            return Flow::Continue;
-        }
+    /// One attempt at the first units; what is left of them goes in front of the others.
+    async fn attempt(&mut self, units: &mut VecDeque<Unit>, flushing: bool) -> Flow {
         let started = Instant::now();
-        let payload = match self.encode(&unit.records) {
-            Ok(payload) => payload,
-            Err(why) => {
-                self.isolate(unit, Outcome::Unencodable, &why, units);
-                return Flow::Continue;
+        let others = units.split_off(units.len().min(self.at_once()));
+        let tried = std::mem::replace(units, others);
+        let answers = join_all(tried.iter().map(|unit| self.ask(&unit.records))).await;
+        let mut round = Round { units, started, flushing, hurries: false, failed: None };
+        // From the last to the first, so that they are in order again.
+        for (unit, answer) in tried.into_iter().zip(answers).rev() {
+            match answer {
+                Ok(delivery) => self.judge(unit, delivery, &mut round),
+                Err(why) => self.isolate(unit, Outcome::Unencodable, &why, round.units),
             }
-        };
+        }
+        // However many failed together, it is one failure.
+        self.immediate += u32::from(round.hurries);
+        self.works = round.failed.is_none();
+        let Some(after) = round.failed else { return Flow::Continue };
+        self.not_before = Some(Instant::now() + self.backoff.pause(after));
+        if flushing { Flow::Stop } else { Flow::Continue }
+    }
+
+    /// Encodes records and sends them.
+    async fn ask(&self, records: &[Waiting]) -> Result<Delivery, String> {
+        if records.is_empty() {
+            return Ok(Delivery::Accepted);
+        }
+        let payload = self.encode(records)?;
         self.destination.counters.requests.add(1);
-        match self.send(&payload).await {
+        Ok(self.send(&payload).await)
+    }
+
+    /// Does what an answer asks for.
+    fn judge(&mut self, mut unit: Unit, answer: Delivery, round: &mut Round<'_>) {
+        match answer {
             Delivery::Accepted => self.delivered(&unit.records),
             Delivery::Partial { rejected, retry } => {
-                let left = self.partial(unit.records, rejected, &retry);
-                if left.is_empty() {
-                    return Flow::Continue;
+                unit.records = self.partial(unit.records, rejected, &retry);
+                if unit.records.is_empty() {
+                    return;
                 }
-                if flushing {
+                if round.flushing {
                     // The destination works: the rest of the queue has its one attempt as well.
                     self.destination.counters.retries.add(1);
-                    return Flow::Continue;
+                    return;
                 }
-                unit.records = left;
-                return self.failed(unit, started, None, "part of the batch was put off", units, flushing);
+                self.failed(unit, None, "part of the batch was put off", round);
             }
             Delivery::Short { refused, why } => {
+                // Any of them may be the ones: none becomes a dead letter, to be sent again.
+                self.tell(&unit.records, Fate::Unclear(&why));
                 let taken = unit.records.len().saturating_sub(refused);
                 let refused = unit.records.split_off(taken);
-                self.delivered(&unit.records);
-                // Any of them may be the ones: none becomes a dead letter, to be sent again.
-                self.give_up(&refused, Outcome::Rejected, &why);
+                self.taken(&unit.records);
+                self.lost(&refused, Outcome::Rejected, &why);
             }
-            Delivery::Retry { after, why } => return self.failed(unit, started, after, &why, units, flushing),
-            Delivery::Split { why } | Delivery::Fatal { why } => self.isolate(unit, Outcome::Rejected, &why, units),
+            Delivery::Retry { after, why } => self.failed(unit, after, &why, round),
+            Delivery::Split { why } | Delivery::Fatal { why } => {
+                self.isolate(unit, Outcome::Rejected, &why, round.units);
+            }
         }
-        Flow::Continue
     }
 
     /// Waits until the destination may be tried again, or until the mode allows or forbids it; says what the mode is.
@@ -222,6 +276,16 @@ impl<E: Exporter> Worker<E> {
     }
 
     fn delivered(&mut self, records: &[Waiting]) {
+        self.tell(records, Fate::Delivered);
+        self.taken(records);
+    }
+
+    fn tell(&self, records: &[Waiting], fate: Fate<'_>) {
+        self.destination.tell(records.iter().map(|waiting| &waiting.record), fate);
+    }
+
+    /// Counts what the destination has.
+    fn taken(&mut self, records: &[Waiting]) {
         if records.is_empty() {
             return;
         }
@@ -233,10 +297,10 @@ impl<E: Exporter> Worker<E> {
 
     /// Resolves what was taken and what was refused; answers with what is worth another try.
     fn partial(&mut self, records: Vec<Waiting>, rejected: Vec<(usize, String)>, retry: &[usize]) -> Vec<Waiting> {
-        let mut fates: Vec<Fate> = records.iter().map(|_| Fate::Taken).collect();
-        let refused = rejected.into_iter().map(|(index, why)| (index, Fate::Refused(why)));
+        let mut fates: Vec<Verdict> = records.iter().map(|_| Verdict::Taken).collect();
+        let refused = rejected.into_iter().map(|(index, why)| (index, Verdict::Refused(why)));
         // What is in both lists is refused.
-        for (index, fate) in retry.iter().map(|index| (*index, Fate::Left)).chain(refused) {
+        for (index, fate) in retry.iter().map(|index| (*index, Verdict::Left)).chain(refused) {
             if let Some(known) = fates.get_mut(index) {
                 *known = fate;
             }
@@ -244,9 +308,9 @@ impl<E: Exporter> Worker<E> {
         let (mut taken, mut left) = (Vec::new(), Vec::new());
         for (waiting, fate) in records.into_iter().zip(fates) {
             match fate {
-                Fate::Taken => taken.push(waiting),
-                Fate::Left => left.push(waiting),
-                Fate::Refused(why) => self.refuse(&waiting, Outcome::Rejected, &why),
+                Verdict::Taken => taken.push(waiting),
+                Verdict::Left => left.push(waiting),
+                Verdict::Refused(why) => self.refuse(&waiting, Outcome::Rejected, &why),
             }
         }
         self.delivered(&taken);
@@ -263,35 +327,23 @@ impl<E: Exporter> Worker<E> {
         units.push_front(unit);
     }
 
-    /// None of the unit was taken: plans the next attempt, or gives up.
-    fn failed(
-        &mut self,
-        mut unit: Unit,
-        started: Instant,
-        after: Option<Duration>,
-        why: &str,
-        units: &mut VecDeque<Unit>,
-        flushing: bool,
-    ) -> Flow {
+    /// None of the unit was taken: another attempt, or none.
+    fn failed(&mut self, mut unit: Unit, after: Option<Duration>, why: &str, round: &mut Round<'_>) {
         let now = Instant::now();
         self.destination.counters.retries.add(1);
         if after == Some(Duration::ZERO) && self.immediate < MAX_IMMEDIATE {
-            self.immediate += 1;
-            units.push_front(unit);
-            return Flow::Continue;
+            round.hurries = true;
+            round.units.push_front(unit);
+            return;
         }
         self.told.failed(why, now);
-        self.not_before = Some(now + self.backoff.pause(after));
-        if flushing {
-            units.push_front(unit);
-            return Flow::Stop;
-        }
-        if now.duration_since(*unit.failing_since.get_or_insert(started)) >= self.retry.max_time {
+        round.failed = Some(round.failed.flatten().max(after));
+        let since = *unit.failing_since.get_or_insert(round.started);
+        if !round.flushing && now.duration_since(since) >= self.retry.max_time {
             self.give_up(&unit.records, Outcome::Expired, &format!("not delivered within max_retry_time: {why}"));
         } else {
-            units.push_front(unit);
+            round.units.push_front(unit);
         }
-        Flow::Continue
     }
 
     /// A record that is at fault itself: put aside for people to look at.
@@ -302,13 +354,19 @@ impl<E: Exporter> Worker<E> {
 
     /// Records that will not be delivered.
     fn give_up(&mut self, records: &[Waiting], outcome: Outcome, why: &str) {
+        self.tell(records, if outcome == Outcome::Expired { Fate::Dropped(why) } else { Fate::Refused(why) });
+        self.lost(records, outcome, why);
+    }
+
+    /// Counts what will not be delivered.
+    fn lost(&mut self, records: &[Waiting], outcome: Outcome, why: &str) {
         self.destination.resolve(records, outcome);
         self.told.lost(records.len() as u64, why);
     }
 }
 
 /// What became of one record of a batch.
-enum Fate {
+enum Verdict {
     Taken,
     Left,
     Refused(String),

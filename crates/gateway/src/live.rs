@@ -95,8 +95,7 @@ fn plugins<'a, C: serde::de::DeserializeOwned, T>(
     name: &str,
     compile: impl Fn(C) -> Result<Arc<T>, String>,
 ) -> Result<Vec<(&'a Plugin, Arc<T>)>, String> {
-    let enabled = entities.plugins.iter().filter(|plugin| plugin.enabled && plugin.name == name);
-    enabled
+    enabled(entities, name)
         .map(|plugin| {
             let wrong = |why: &dyn std::fmt::Display| format!("plugin {}: config: {why}", plugin.id);
             let config = C::deserialize(&plugin.config).map_err(|why| wrong(&why))?;
@@ -105,14 +104,28 @@ fn plugins<'a, C: serde::de::DeserializeOwned, T>(
         .collect()
 }
 
+fn enabled<'a>(entities: &'a Entities, name: &str) -> impl Iterator<Item = &'a Plugin> {
+    entities.plugins.iter().filter(move |plugin| plugin.enabled && plugin.name == name)
+}
+
 /// The plugin that is in force on a route: the one for route and service, else for the route, the service, everything.
 fn effective<T>(plugins: &[(&Plugin, Arc<T>)], route: &Route) -> Option<Arc<T>> {
-    plugins
-        .iter()
-        .filter(|(plugin, _)| plugin.route.as_ref().is_none_or(|of| of.id == route.id))
-        .filter(|(plugin, _)| plugin.service.is_none() || plugin.service == route.service)
-        .max_by_key(|(plugin, _)| (plugin.route.is_some(), plugin.service.is_some()))
-        .map(|(_, plugin)| Arc::clone(plugin))
+    let found = plugins.iter().filter_map(|(plugin, compiled)| Some((rank(plugin, route)?, compiled)));
+    found.max_by_key(|(rank, _)| *rank).map(|(_, compiled)| Arc::clone(compiled))
+}
+
+/// How specific a plugin is that applies to a route.
+fn rank(plugin: &Plugin, route: &Route) -> Option<(bool, bool)> {
+    let applies = plugin.route.as_ref().is_none_or(|of| of.id == route.id)
+        && (plugin.service.is_none() || plugin.service == route.service);
+    applies.then_some((plugin.route.is_some(), plugin.service.is_some()))
+}
+
+/// The plugin of that name in force on the route whose calls bear `route_name`.
+pub fn plugin_on<'a>(entities: &'a Entities, name: &str, route_name: &str) -> Option<&'a Plugin> {
+    let route = entities.routes.iter().find(|route| self::name(route) == route_name)?;
+    let found = enabled(entities, name).filter_map(|plugin| Some((rank(plugin, route)?, plugin)));
+    found.max_by_key(|(rank, _)| *rank).map(|(_, plugin)| plugin)
 }
 
 fn name(route: &Route) -> &str {

@@ -25,10 +25,12 @@ use crate::log_ring::{LogRing, ToRing};
 use crate::worker::{StartOptions, Worker};
 
 /// Version of this interface; the plugin refuses a library of another one. Raise it with every change.
-pub const ABI: i32 = 1;
+pub const ABI: i32 = 2;
 
-/// Most texts that are looked at in one call: a thousand headers and what stands before them.
-const MAX_TEXTS: usize = 2016;
+/// Most headers that are looked at in one call.
+const MAX_HEADERS: usize = 1000;
+/// Most texts that are looked at in one call: names and values of as many.
+const MAX_TEXTS: usize = 2 * MAX_HEADERS;
 
 /// A text of the caller's; its C name is `ai_tracing_text`.
 #[repr(C)]
@@ -38,6 +40,26 @@ pub struct Text {
     pub at: *const u8,
     /// Bytes.
     pub length: usize,
+}
+
+/// A header as nginx' Lua module hands it out: `ngx_http_lua_ffi_table_elt_t`, of which lua-resty-core makes strings.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct NginxHeader {
+    /// Its name, in any case.
+    pub name: NginxText,
+    /// Its value.
+    pub value: NginxText,
+}
+
+/// Its text: `ngx_http_lua_ffi_str_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct NginxText {
+    /// Bytes; negative: there is no text.
+    pub length: i32,
+    /// Where they are.
+    pub at: *const u8,
 }
 
 static WORKER: Mutex<Option<Running>> = Mutex::new(None);
@@ -127,43 +149,54 @@ exports! {
         on_worker(|worker| i32::from(worker.drop_config(config)))
     }
 
-    /// Begins to watch a request; the number of the call, and 55 bytes of `traceparent` in `out`. 0: it is no LLM traffic,
-    /// or cannot be traced. `texts`: method, path, query, host, the upstream's host and path, names of service, route and
-    /// consumer, then name and value of each header. `age_ms`: how long ago the request came.
-    fn ai_tracing_begin(config: i32, texts: *const Text, count: i32, port: i32, age_ms: i32, out: *mut u8, size: usize) {
+    /// Begins to watch a request; the number of the call. 0: it is no LLM traffic, or cannot be traced. `texts`: method, path
+    /// (what follows a `?` is left out), query, host, the upstream's host and path, names of service, route and consumer.
+    /// `headers`: an `ngx_http_lua_ffi_table_elt_t` for each. `age_ms`: how long ago the request came. Out go the 55 bytes of
+    /// `traceparent`, and a byte that is 1 where the caller's `tracestate` has to go: its trace could not be joined.
+    fn ai_tracing_begin(
+        config: i32, texts: *const Text, count: i32, headers: *const NginxHeader, header_count: i32,
+        port: i32, age_ms: i32, out: *mut u8, size: usize,
+    ) {
         // SAFETY: the caller's promise.
-        let (texts, out) = unsafe { (read_texts(texts, count), buffer(out, size)) };
-        let request = Request::new(&texts, u16::try_from(port).unwrap_or(0));
+        let (texts, headers, out) =
+            unsafe { (read_texts(texts, count), read_headers(headers, header_count), buffer(out, size)) };
+        let request = Request::new(&texts, Pairs::new(&headers), u16::try_from(port).unwrap_or(0));
         let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
         on_worker(|worker| {
-            let Some((call, traceparent)) = worker.begin(config, &request, age) else { return 0 };
-            write(&traceparent, out);
-            call
+            let Some(begun) = worker.begin(config, &request, age) else { return 0 };
+            write(&begun.traceparent, out);
+            if let Some(flag) = out.get_mut(begun.traceparent.len()) {
+                *flag = u8::from(begun.drop_tracestate);
+            }
+            begun.call
         })
     }
 
-    /// A piece of the request's body. 1 when there is such a call.
+    /// The request's body, which goes to the upstream now; none where there is none. 1 when there is such a call.
     fn ai_tracing_request_body(call: i32, body: *const u8, length: usize) {
         // SAFETY: the caller's promise.
         let body = unsafe { bytes(body, length) };
         on_worker(|worker| i32::from(worker.request_body(call, body)))
     }
 
-    /// The request's body is in the file of this name. 1 when there is such a call.
+    /// The same, where the body is in the file of this name. 1 when there is such a call.
     fn ai_tracing_request_file(call: i32, path: *const u8, length: usize) {
         // SAFETY: the caller's promise.
         let path = String::from_utf8_lossy(unsafe { bytes(path, length) });
         on_worker(|worker| i32::from(worker.request_file(call, &path)))
     }
 
-    /// The request's body is not looked at, so that it is not held up. 1 when there is such a call.
+    /// The same, where the body is not looked at, so that it is not held up. 1 when there is such a call.
     fn ai_tracing_request_unseen(call: i32) {
         on_worker(|worker| i32::from(worker.request_unseen(call)))
     }
 
-    /// The request goes to the upstream now. 1 when there is such a call.
-    fn ai_tracing_forward(call: i32) {
-        on_worker(|worker| i32::from(worker.forward(call)))
+    /// The response will pass in the dialect of this name, not in the request's: a plugin translates. 1 when there is such a
+    /// call.
+    fn ai_tracing_answered_in(call: i32, dialect: *const u8, length: usize) {
+        // SAFETY: the caller's promise.
+        let dialect = String::from_utf8_lossy(unsafe { bytes(dialect, length) });
+        on_worker(|worker| i32::from(worker.answered_in(call, &dialect)))
     }
 
     /// The head of the response: status, and name and value of each header. 1 when there is such a call.
@@ -171,7 +204,7 @@ exports! {
         // SAFETY: the caller's promise.
         let headers = unsafe { read_texts(headers, count) };
         let status = u16::try_from(status).unwrap_or(0);
-        on_worker(|worker| i32::from(worker.response_head(call, status, &Pairs(&headers))))
+        on_worker(|worker| i32::from(worker.response_head(call, status, &Pairs::new(&headers))))
     }
 
     /// A piece of the response's body, as it passes. 1 when there is such a call.
@@ -267,11 +300,30 @@ unsafe fn read_texts<'a>(at: *const Text, count: i32) -> Vec<Option<&'a [u8]>> {
     (0..count).map(text).collect()
 }
 
+/// Names and values of the headers at `at`, in turn.
+///
+/// # Safety
+/// As the module says.
+unsafe fn read_headers<'a>(at: *const NginxHeader, count: i32) -> Vec<Option<&'a [u8]>> {
+    let count = if at.is_null() { 0 } else { usize::try_from(count).unwrap_or(0).min(MAX_HEADERS) };
+    let text = |text: NginxText| {
+        // SAFETY: the caller's promise.
+        usize::try_from(text.length).ok().map(|length| unsafe { bytes(text.at, length) })
+    };
+    let mut texts = Vec::with_capacity(2 * count);
+    for index in 0..count {
+        // SAFETY: `count` headers are readable.
+        let header = unsafe { at.add(index).read() };
+        texts.extend([text(header.name), text(header.value)]);
+    }
+    texts
+}
+
 /// Copies as much of `text` as fits; how much that was.
 fn write(text: &str, out: &mut [u8]) -> i32 {
     let length = text.floor_char_boundary(out.len());
-    for (to, from) in out.iter_mut().zip(text.as_bytes().iter().take(length)) {
-        *to = *from;
+    if let (Some(to), Some(from)) = (out.get_mut(..length), text.as_bytes().get(..length)) {
+        to.copy_from_slice(from);
     }
     i32::try_from(length).unwrap_or(0)
 }

@@ -103,6 +103,17 @@ pub struct Report {
     pub engine: Stats,
 }
 
+/// A call that has begun.
+#[derive(Debug)]
+pub struct Begun {
+    /// Its number.
+    pub call: i32,
+    /// What the upstream is to see.
+    pub traceparent: String,
+    /// The caller's `tracestate` must not reach the upstream: it is that of another trace.
+    pub drop_tracestate: bool,
+}
+
 struct Call {
     capture: Capture,
     clock: Clock,
@@ -117,7 +128,7 @@ impl Worker {
     /// # Errors
     /// When the operating system gives no thread.
     pub fn start(options: StartOptions) -> io::Result<Self> {
-        let engine = Engine::start(options.engine(), vec![Box::new(CallLog)])?;
+        let engine = Engine::start(options.engine(), vec![Box::new(CallLog)], None)?;
         Ok(Self {
             sink: engine.sink(),
             engine,
@@ -145,20 +156,21 @@ impl Worker {
         self.configs.free(config).is_some()
     }
 
-    /// Begins to watch a request that Kong has had for `age`; its number, and the `traceparent` to send on. `None` when
-    /// it is no LLM traffic.
-    pub fn begin(&mut self, config: i32, request: &Request<'_>, age: Duration) -> Option<(i32, String)> {
+    /// Begins to watch a request that Kong has had for `age`. `None` when it is no LLM traffic.
+    pub fn begin(&mut self, config: i32, request: &Request<'_>, age: Duration) -> Option<Begun> {
         let tracer = self.configs.get(config)?;
         let clock = Clock::begun_ago(age.min(MAX_AGE));
-        let capture = Capture::start(&tracer.settings, &request.head(), clock.ids(), clock.at(clock.begun()))?;
+        let head = request.head();
+        let capture = Capture::start(&tracer.settings, &head, clock.ids(), clock.at(clock.begun()))?;
         let traceparent = capture.traceparent();
+        let drop_tracestate = !capture.joined() && head.headers.get("tracestate").is_some();
         let mut call = Call { capture, clock, tracer: Arc::clone(tracer), held: 0, starved: false };
         account(&mut self.memory, &mut self.counts, &mut call);
         let held = call.held;
         match self.calls.insert(call) {
-            Some(number) => {
+            Some(call) => {
                 self.counts.begun += 1;
-                Some((number, traceparent))
+                Some(Begun { call, traceparent, drop_tracestate })
             }
             None => {
                 self.memory.held -= held;
@@ -168,15 +180,15 @@ impl Worker {
         }
     }
 
-    /// The request's body, or a piece of it.
+    /// The request goes to the upstream now, with this body.
     pub fn request_body(&mut self, call: i32, bytes: &[u8]) -> bool {
-        self.with_call(call, |call| call.capture.request_body(bytes))
+        self.forward(call, |call| call.capture.request_body(bytes))
     }
 
-    /// The request's body is in a file. Reads what is kept of it, at most, from the page cache that nginx has just
+    /// The request goes to the upstream now, its body is in a file. Reads what is kept of it, at most, from the page cache that nginx has just
     /// written it to.
     pub fn request_file(&mut self, call: i32, path: &str) -> bool {
-        self.with_call(call, |call| {
+        self.forward(call, |call| {
             let limit = call.tracer.settings.limits.max_body_size;
             if read_file(path, limit, &mut call.capture).is_err() {
                 call.capture.note("the request's body could not be read from its temporary file");
@@ -184,14 +196,21 @@ impl Worker {
         })
     }
 
-    /// The request's body passes unseen.
+    /// The request goes to the upstream now, its body passes unseen.
     pub fn request_unseen(&mut self, call: i32) -> bool {
-        self.with_call(call, |call| call.capture.note("the request's body was not seen: it is not buffered"))
+        self.forward(call, |call| call.capture.note("the request's body was not seen: it is not buffered"))
     }
 
-    /// The request goes to the upstream now.
-    pub fn forward(&mut self, call: i32) -> bool {
-        self.with_call(call, |call| call.capture.upstream_started(call.clock.at(Instant::now())))
+    /// The response will pass in this dialect, not in the request's.
+    pub fn answered_in(&mut self, call: i32, dialect: &str) -> bool {
+        self.with_call(call, |call| call.capture.answered_in(dialect))
+    }
+
+    fn forward(&mut self, call: i32, keep_body: impl FnOnce(&mut Call)) -> bool {
+        self.with_call(call, |call| {
+            keep_body(call);
+            call.capture.upstream_started(call.clock.at(Instant::now()));
+        })
     }
 
     /// The head of the response.

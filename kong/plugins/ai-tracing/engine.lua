@@ -4,6 +4,7 @@
 
 local ffi = require "ffi"
 local cjson = require "cjson.safe"
+local headers = require "kong.plugins.ai-tracing.headers"
 local interface = require "kong.plugins.ai-tracing.ffi"
 
 local NAME = "libai_tracing_kong"
@@ -58,6 +59,9 @@ local function load()
   end)
   if not versioned or version ~= interface.ABI then
     return nil, path .. " is of another version than the plugin's Lua files: install both from one release"
+  end
+  if not headers.are_known() then
+    return nil, "the plugin does not know how this OpenResty keeps headers: install a newer release"
   end
   return lib
 end

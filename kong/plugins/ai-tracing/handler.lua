@@ -6,6 +6,7 @@
 local ffi = require "ffi"
 local cjson = require "cjson.safe"
 local engine = require "kong.plugins.ai-tracing.engine"
+local headers = require "kong.plugins.ai-tracing.headers"
 
 local AiTracing = {
   -- Below authentication, so that the consumer is known; above prometheus (13), which reads what `log` sets here.
@@ -13,8 +14,6 @@ local AiTracing = {
   VERSION = "0.1.0",
 }
 
-local MAX_HEADERS = 1000
-local MAX_TEXTS = 9 + 2 * MAX_HEADERS
 local COMPLETE, CLIENT_GONE, UPSTREAM_ERROR, TIMEOUT, REJECTED = 0, 1, 2, 3, 4
 
 -- Plugins that show what `log` sets.
@@ -23,89 +22,98 @@ local READERS = {
   ["syslog"] = true, ["tcp-log"] = true, ["udp-log"] = true,
 }
 
-local row = {}
-local texts -- C's view of `row`
-local traceparent = ffi.new("char[55]")
+-- Kong's AI proxies, and what their routes answer in, whatever the upstream speaks.
+local PROXIES = { ["ai-proxy"] = true, ["ai-proxy-advanced"] = true }
+local ANSWERED_IN = { ["llm/v1/chat"] = "openai_chat", ["llm/v1/completions"] = "openai_completions" }
+
+local NOWHERE = {}
+local TEXTS = 9
+local row = {} -- keeps alive what `texts` points at
+local texts = ffi.new("ai_tracing_text[?]", TEXTS)
+local trace = ffi.new("char[56]")
 local numbers_size = 4096
 local numbers = ffi.new("char[?]", numbers_size)
 
 
--- Hands `count` texts of `row` to C. They stay alive in `row` until the next request.
-local function as_texts(count)
-  texts = texts or ffi.new("ai_tracing_text[?]", MAX_TEXTS)
-  for i = 1, count do
-    local text = row[i]
-    if text then
-      texts[i - 1].at = text
-      texts[i - 1].length = #text
-    else
-      texts[i - 1].at = nil
-    end
-  end
-  return texts, count
+local function put(i, text)
+  row[i] = text or false
+  texts[i].at, texts[i].length = text or nil, text and #text or 0
 end
 
 
--- Puts names and values of headers into `row` behind `count` other texts.
-local function add_headers(count, headers)
-  for name, value in pairs(headers) do
-    if type(value) == "table" then
-      value = value[1]
-    end
-    if type(value) == "string" and count + 2 <= MAX_TEXTS then
-      row[count + 1], row[count + 2] = name, value
-      count = count + 2
-    end
+-- One step through a request's plugins of a phase, as Kong keeps them: how many, then each and its configuration.
+local function next_plugin(plugins, i)
+  i = i + 2
+  if i <= plugins[0] then
+    return i, plugins[i - 1].name, plugins[i]
   end
-  return count
+end
+
+local NO_PLUGINS = { [0] = 0 }
+
+local function plugins_of(ctx, phase)
+  return next_plugin, ctx.plugins and ctx.plugins[phase] or NO_PLUGINS, 0
 end
 
 
-local function begin(lib, config, headers)
-  local request = kong.request
-  local service, route, consumer = kong.router.get_service(), kong.router.get_route(), kong.client.get_consumer()
-  row[1] = request.get_method()
-  row[2] = request.get_raw_path()
-  row[3] = request.get_raw_query()
-  row[4] = request.get_forwarded_host() or false
-  row[5] = service and service.host or false
-  row[6] = service and ngx.var.upstream_uri or false
-  row[7] = service and (service.name or service.id) or false
-  row[8] = route and (route.name or route.id) or false
-  row[9] = consumer and (consumer.username or consumer.custom_id or consumer.id) or false
+-- Kong's AI proxy, where it is on the request: its configuration. It has no `log`.
+local function ai_proxy(ctx)
+  for _, name, conf in plugins_of(ctx, "body_filter") do
+    if PROXIES[name] then
+      return conf
+    end
+  end
+end
+
+
+-- Straight code without a loop, a table or a tail call: LuaJIT makes one trace of it.
+local function begin(lib, config, conf, service, route)
+  local consumer = kong.client.get_consumer()
+  -- Where the request goes, also where a plugin has decided that.
+  local target = ngx.ctx.balancer_data or service or NOWHERE
+  put(0, ngx.req.get_method())
+  put(1, ngx.var.request_uri)
+  put(2, ngx.var.args)
+  -- Only where nothing else tells: finding out whom to believe takes a while.
+  put(3, (not target.host or conf.providers[1]) and kong.request.get_forwarded_host())
+  put(4, target.host)
+  put(5, service and ngx.var.upstream_uri)
+  put(6, service and (service.name or service.id))
+  put(7, route and (route.name or route.id))
+  put(8, consumer and (consumer.username or consumer.custom_id or consumer.id))
   local age = (ngx.now() - ngx.req.start_time()) * 1000
-  local port = service and service.port or 0
-  local at, count = as_texts(add_headers(9, headers))
-  return lib.ai_tracing_begin(config, at, count, port, age, traceparent, 55)
+  local found, count = headers.of_request()
+  local call = lib.ai_tracing_begin(config, texts, TEXTS, found, count, target.port or 0, age, trace, 56)
+  return call
 end
 
 
--- The upstream's parent is our span.
-local function forward_trace(headers)
-  local ours, theirs = ffi.string(traceparent, 55), headers.traceparent
-  kong.service.request.set_header("traceparent", ours)
-  -- Where the caller's trace could not be joined, its state means nothing.
-  if headers.tracestate and (type(theirs) ~= "string" or theirs:sub(4, 35) ~= ours:sub(4, 35)) then
-    kong.service.request.clear_header("tracestate")
+-- The AI proxy has put the request into the upstream's format, and will put the answer back into the client's.
+local function translated(lib, call)
+  local proxy = ai_proxy(ngx.ctx)
+  if not proxy or (proxy.llm_format or "openai") ~= "openai" then
+    return
+  end
+  local target = proxy.targets and proxy.targets[1] or proxy
+  local dialect = ANSWERED_IN[target.route_type]
+  if dialect then
+    lib.ai_tracing_answered_in(call, dialect, #dialect)
   end
 end
 
 
-local function copy_request_body(lib, call)
-  local route = kong.router.get_route()
-  -- An unbuffered one would be held up; nginx refuses to read one of HTTP/2 that does not tell its length.
+local function copy_request_body(lib, call, route)
+  -- An unbuffered one would be held up; without Kong's patches nginx refuses to read one of HTTP/2 without a length.
   if route and route.request_buffering == false or not pcall(ngx.req.read_body) then
     lib.ai_tracing_request_unseen(call)
     return
   end
   local body = ngx.req.get_body_data()
-  if body then
-    lib.ai_tracing_request_body(call, body, #body)
-    return
-  end
-  local file = ngx.req.get_body_file()
+  local file = not body and ngx.req.get_body_file()
   if file then
     lib.ai_tracing_request_file(call, file, #file)
+  else
+    lib.ai_tracing_request_body(call, body, body and #body or 0)
   end
 end
 
@@ -115,23 +123,28 @@ local function access(conf)
   if config == 0 then
     return
   end
-  local headers = kong.request.get_headers(MAX_HEADERS)
-  local call = begin(lib, config, headers)
+  local service, route = kong.router.get_service(), kong.router.get_route()
+  local call = begin(lib, config, conf, service, route)
   if call == 0 then
     return
   end
   kong.ctx.plugin.call = call
-  forward_trace(headers)
-  copy_request_body(lib, call)
-  lib.ai_tracing_forward(call)
+  -- The upstream's parent is our span. Where the caller's trace could not be joined, its state means nothing.
+  ngx.req.set_header("traceparent", ffi.string(trace, 55))
+  if trace[55] == 1 then
+    ngx.req.clear_header("tracestate")
+  end
+  copy_request_body(lib, call, route)
+  translated(lib, call)
 end
 
 
 local function header_filter()
   local call = kong.ctx.plugin.call
   if call then
-    local at, count = as_texts(add_headers(0, kong.response.get_headers(MAX_HEADERS)))
-    engine.lib.ai_tracing_response_head(call, kong.response.get_status(), at, count)
+    local all = ngx.resp.get_headers(headers.MAX, true)
+    local found, count = headers.of_response(all)
+    engine.lib.ai_tracing_response_head(call, ngx.status, found, count)
   end
 end
 
@@ -155,7 +168,7 @@ end
 -- How the exchange ended. The end of a body that breaks off is never seen; nginx calls the request completed all the same,
 -- unless it was the client that broke off.
 local function ending(eof)
-  local source, status = kong.response.get_source(), kong.response.get_status()
+  local source, status = kong.response.get_source(), ngx.status
   if source == "exit" then
     return status >= 400 and REJECTED or COMPLETE
   elseif source == "error" then
@@ -176,18 +189,16 @@ local function ending(eof)
 end
 
 
--- Whether a plugin that runs after this one shows the numbers of AI calls, and none reports them already.
+-- Whether a plugin shows the numbers of AI calls, and none has reported them already.
 local function wanted(ctx)
-  local plugins = ctx.plugins and ctx.plugins.log
-  local found = false
-  for i = 2, plugins and plugins[0] or 0, 2 do
-    local name = plugins[i - 1].name
-    if name:sub(1, 8) == "ai-proxy" then
-      return false
+  for _, name, conf in plugins_of(ctx, "log") do
+    if READERS[name] or (name == "prometheus" and conf.ai_metrics) then
+      -- That one reports while the body passes.
+      local proxy = ai_proxy(ctx)
+      return not (proxy and proxy.logging and proxy.logging.log_statistics)
     end
-    found = found or READERS[name] or (name == "prometheus" and plugins[i].ai_metrics)
   end
-  return found
+  return false
 end
 
 

@@ -171,6 +171,15 @@ return {
             },
           },
           {
+            capture_http = {
+              type = "string",
+              required = true,
+              default = "headers",
+              description = "What the gateway's local store keeps of the HTTP exchange, for its console. `headers`: request line, headers with secrets masked, times of the answer's pieces; `full`: up to 256 KiB of each body as well. Sent to no destination. In Kong, which has no local store, it has no effect.",
+              one_of = { "none", "headers", "full" },
+            },
+          },
+          {
             max_body_size = {
               type = "integer",
               required = true,
@@ -263,6 +272,15 @@ return {
                     default = 60,
                     description = "Longest time between two retries, in seconds.",
                     between = { 0.001, 1000000 },
+                  },
+                },
+                {
+                  concurrency_limit = {
+                    type = "integer",
+                    required = true,
+                    default = 4,
+                    description = "Requests to a destination under way together, where more than one batch is full and it takes what it gets.",
+                    between = { 1, 64 },
                   },
                 },
               },

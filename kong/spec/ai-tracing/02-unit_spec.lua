@@ -1,7 +1,13 @@
 -- The handler against a host that is made up, and a library that writes down what it is told.
 
 local ffi = require "ffi"
-require "kong.plugins.ai-tracing.ffi"
+-- Where lua-resty-core is, it has declared these.
+ffi.cdef [[
+  typedef struct { int len; const unsigned char *data; } ngx_http_lua_ffi_str_t;
+  typedef struct { ngx_http_lua_ffi_str_t key, value; } ngx_http_lua_ffi_table_elt_t;
+]]
+package.loaded["resty.core.base"], package.loaded["resty.core.request"] = {}, true
+local headers = require "kong.plugins.ai-tracing.headers"
 
 local CALL, CONFIG = 77, 5
 local PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -21,21 +27,27 @@ local function set_up(has)
   end
 
   local lib = {
-    ai_tracing_begin = function(config, texts, count, port, age, out, size)
+    ai_tracing_begin = function(config, texts, count, found, found_count, port, age, out, size)
       local row = {}
       for i = 0, count - 1 do
         row[#row + 1] = texts[i].at ~= nil and ffi.string(texts[i].at, texts[i].length) or "-"
       end
-      told[#told + 1] = { "begin", config, row, port, age }
-      ffi.copy(out, PARENT, size)
+      told[#told + 1] = { "begin", config, row, port, age, found, found_count }
+      assert.equal(56, size)
+      ffi.copy(out, PARENT)
+      out[55] = has.drop_tracestate and 1 or 0
       return has.call or CALL
     end,
     ai_tracing_request_body = note("request_body"),
     ai_tracing_request_file = note("request_file"),
     ai_tracing_request_unseen = note("request_unseen"),
-    ai_tracing_forward = note("forward"),
+    ai_tracing_answered_in = note("answered_in"),
     ai_tracing_response_head = function(call, status, texts, count)
-      told[#told + 1] = { "response_head", call, status, count }
+      local row = {}
+      for i = 0, count - 1 do
+        row[#row + 1] = ffi.string(texts[i].at, texts[i].length)
+      end
+      told[#told + 1] = { "response_head", call, status, row }
     end,
     ai_tracing_response_body = note("response_body"),
     ai_tracing_finish = function(call, ending, tries, out, size)
@@ -46,6 +58,7 @@ local function set_up(has)
     end,
   }
   package.loaded["kong.plugins.ai-tracing.handler"] = nil
+  headers.of_request = function() return "all of them", 7 end
   package.loaded["kong.plugins.ai-tracing.engine"] = {
     lib = lib,
     config = function() return has.config or CONFIG end,
@@ -57,16 +70,24 @@ local function set_up(has)
   _G.ngx = {
     ctx = ctx,
     arg = {},
-    var = { upstream_uri = "/v1/up", request_completion = has.completion or "OK" },
+    var = {
+      request_uri = "/v1/chat/completions?a=b", args = "a=b", upstream_uri = "/v1/up",
+      request_completion = has.completion or "OK",
+    },
+    status = has.status or 200,
     ERR = 4,
     now = function() return has.now or 100.5 end,
     log = function(_, ...) logged[#logged + 1] = table.concat({ ... }) end,
     req = {
       start_time = function() return 100.25 end,
+      get_method = function() return "POST" end,
+      set_header = function(name, value) set[name] = value end,
+      clear_header = function(name) cleared[name] = true end,
       read_body = has.read_body or function() end,
       get_body_data = function() return has.body end,
       get_body_file = function() return has.file end,
     },
+    resp = { get_headers = has.response_headers or function() return { ["Content-Type"] = "application/json" } end },
   }
   _G.kong = {
     ctx = { plugin = plugin_ctx },
@@ -75,26 +96,12 @@ local function set_up(has)
       get_service = function() return has.service end,
       get_route = function() return has.route end,
     },
-    request = {
-      get_method = function() return "POST" end,
-      get_raw_path = function() return "/v1/chat/completions" end,
-      get_raw_query = function() return "a=b" end,
-      get_forwarded_host = function() return "example.com" end,
-      get_headers = function() return has.headers or {} end,
-    },
-    service = { request = {
-      set_header = function(name, value) set[name] = value end,
-      clear_header = function(name) cleared[name] = true end,
-    } },
-    response = {
-      get_status = function() return has.status or 200 end,
-      get_headers = has.response_headers or function() return { ["content-type"] = "application/json" } end,
-      get_source = function() return has.source or "service" end,
-    },
+    request = { get_forwarded_host = function() return "example.com" end },
+    response = { get_source = function() return has.source or "service" end },
     log = { set_serialize_value = function(key, value) serialized[key] = value end },
   }
   local handler = require "kong.plugins.ai-tracing.handler"
-  local conf = { __plugin_id = "id-of-plugin" }
+  local conf = { __plugin_id = "id-of-plugin", providers = has.providers or {} }
   return {
     handler = handler, conf = conf, told = told, set = set, cleared = cleared, serialized = serialized, logged = logged,
     run = function(phase, chunk, eof)
@@ -102,6 +109,17 @@ local function set_up(has)
       handler[phase](handler, conf)
     end,
   }
+end
+
+
+-- Kong's list of plugins of a phase, with this one at its head.
+local function phase_of(plugins)
+  local list = { [0] = 2, { name = "ai-tracing" }, {} }
+  for _, plugin in ipairs(plugins) do
+    list[#list + 1], list[#list + 2] = { name = plugin[1] }, plugin[2] or {}
+    list[0] = list[0] + 2
+  end
+  return list
 end
 
 
@@ -128,28 +146,56 @@ describe("ai-tracing: the handler", function()
   it("tells the engine who calls, what, and where it goes", function()
     local host = set_up {
       body = "{}",
-      headers = { ["x-user-id"] = { "first", "second" }, accept = "*/*" },
       service = { id = "1", name = "svc", host = "api.openai.com", port = 443 },
       route = { id = "2" },
       consumer = { custom_id = "acme" },
     }
     host.run("access")
     local begun = host.told[1]
-    assert.same({ "begin", CONFIG, begun[3], 443, 250 }, begun)
-    local row = begun[3]
-    assert.same({ "POST", "/v1/chat/completions", "a=b", "example.com", "api.openai.com", "/v1/up", "svc", "2", "acme" },
-      { unpack(row, 1, 9) })
-    local headers = { [row[10]] = row[11], [row[12]] = row[13] }
-    assert.same({ ["x-user-id"] = "first", accept = "*/*" }, headers)
+    assert.same({ "begin", CONFIG, begun[3], 443, 250, "all of them", 7 }, begun)
+    assert.same({ "POST", "/v1/chat/completions?a=b", "a=b", "-", "api.openai.com", "/v1/up", "svc", "2", "acme" }, begun[3])
     assert.same({ "request_body", CALL, "{}" }, host.told[2])
-    assert.same({ "forward", CALL }, host.told[3])
     assert.equal(PARENT, host.set.traceparent)
+  end)
+
+  it("asks for the host where something depends on it", function()
+    for _, case in ipairs {
+      { has = { service = { id = "1", host = "up" } }, host = "-" },
+      { has = { service = { id = "1", host = "up" }, providers = { { name = "acme", host = "*.acme.io" } } }, host = "example.com" },
+      { has = {}, host = "example.com" },
+    } do
+      local host = set_up(case.has)
+      host.run("access")
+      assert.equal(case.host, host.told[1][3][4])
+    end
+  end)
+
+  it("takes the host that a plugin has chosen", function()
+    local host = set_up { service = { host = "nowhere", port = 9 }, balancer_data = { host = "api.anthropic.com", port = 443 } }
+    host.run("access")
+    local begun = told_of(host, "begin")
+    assert.same({ "api.anthropic.com", 443 }, { begun[3][5], begun[4] })
+  end)
+
+  it("tells what ai-proxy answers in, where it translates", function()
+    local chat, native = { route_type = "llm/v1/chat" }, { route_type = "llm/v1/chat", llm_format = "gemini" }
+    for _, case in ipairs {
+      { { { "ai-proxy", chat } }, "openai_chat" },
+      { { { "cors" }, { "ai-proxy", { route_type = "llm/v1/completions", llm_format = "openai" } } }, "openai_completions" },
+      { { { "ai-proxy-advanced", { targets = { chat } } } }, "openai_chat" },
+      { { { "ai-proxy", native } } }, { { { "ai-proxy", { route_type = "preserve" } } } }, { { { "cors" } } },
+    } do
+      local host = set_up { body = "{}", plugins = { body_filter = phase_of(case[1]) } }
+      host.run("access")
+      local told = told_of(host, "answered_in") or {}
+      assert.equal(case[2], told[3])
+    end
   end)
 
   it("says what is not known", function()
     local host = set_up { body = "{}" }
     host.run("access")
-    assert.same({ "-", "-", "-", "-", "-" }, { unpack(host.told[1][3], 5, 9) })
+    assert.same({ "-", "-", "-", "-", "-" }, { unpack(host.told[1][3], 5) })
   end)
 
   it("leaves other traffic alone", function()
@@ -176,15 +222,18 @@ describe("ai-tracing: the handler", function()
     host = set_up { read_body = function() error("http2 requests are not supported without content-length header") end }
     host.run("access")
     assert.same({ "request_unseen", CALL }, host.told[2])
-    assert.same({ "forward", CALL }, host.told[3])
     assert.same({}, host.logged)
+
+    host = set_up {}
+    host.run("access")
+    assert.same({ "request_body", CALL }, host.told[2])
   end)
 
   it("clears a tracestate whose trace could not be joined", function()
-    local host = set_up { headers = { tracestate = "a=b", traceparent = "00-nonsense-01" } }
+    local host = set_up { drop_tracestate = true }
     host.run("access")
     assert.is_true(host.cleared.tracestate)
-    host = set_up { headers = { tracestate = "a=b", traceparent = PARENT } }
+    host = set_up()
     host.run("access")
     assert.is_nil(host.cleared.tracestate)
   end)
@@ -200,9 +249,24 @@ describe("ai-tracing: the handler", function()
     host.run("log")
     local names = {}
     for _, entry in ipairs(host.told) do names[#names + 1] = entry[1] end
-    assert.same({ "begin", "request_body", "forward", "response_head", "response_body", "finish" }, names)
-    assert.same({ "response_head", CALL, 200, 2 }, host.told[4])
-    assert.same({ "finish", CALL, 0, 1, false }, host.told[6])
+    assert.same({ "begin", "request_body", "response_head", "response_body", "finish" }, names)
+    assert.same({ "response_head", CALL, 200, { "Content-Type", "application/json" } }, host.told[3])
+    assert.same({ "finish", CALL, 0, 1, false }, host.told[5])
+  end)
+
+  it("tells the first value of a header that the answer repeats, and of too many what there is room for", function()
+    local host = set_up { response_headers = function() return { ["x-request-id"] = { "a", "b" } } end }
+    host.run("access")
+    host.run("header_filter")
+    assert.same({ "x-request-id", "a" }, told_of(host, "response_head")[4])
+    host = set_up { response_headers = function()
+      local many = {}
+      for i = 1, headers.MAX + 4 do many["x-" .. i] = "y" end
+      return many
+    end }
+    host.run("access")
+    host.run("header_filter")
+    assert.equal(2 * headers.MAX, #told_of(host, "response_head")[4])
   end)
 
   -- source, status, end of body seen, nginx's `request_completion`, the engine's number
@@ -231,14 +295,10 @@ describe("ai-tracing: the handler", function()
     assert.equal(3, told_of(host, "finish")[4])
   end)
 
-  local function log_with(...)
-    local log = { [0] = 2, { name = "ai-tracing" }, {} }
-    for _, plugin in ipairs { ... } do
-      log[#log + 1], log[#log + 2] = { name = plugin[1] }, plugin[2] or {}
-      log[0] = log[0] + 2
-    end
+  -- `filters`: plugins that see bodies, as Kong's AI proxy does, and do not log.
+  local function log_with(loggers, filters)
     local host = set_up {
-      plugins = { log = log },
+      plugins = { log = phase_of(loggers), body_filter = phase_of(filters or {}) },
       numbers = '{"meta":{"provider_name":"openai","llm_latency":1.5},"usage":{"total_tokens":10}}',
     }
     host.run("access")
@@ -248,7 +308,7 @@ describe("ai-tracing: the handler", function()
 
   it("gives Kong's log the numbers where a plugin shows them", function()
     for _, reader in ipairs { { "prometheus", { ai_metrics = true } }, { "http-log" }, { "file-log" } } do
-      local host = log_with(reader)
+      local host = log_with({ reader })
       assert.is_true(told_of(host, "finish")[5])
       assert.same({ provider_name = "openai", llm_latency = 1.5, plugin_id = "id-of-plugin" },
         host.serialized["ai.ai-tracing.meta"])
@@ -256,13 +316,19 @@ describe("ai-tracing: the handler", function()
     end
   end)
 
-  it("does not ask for them where nobody does, or ai-proxy reports the same call", function()
-    for _, plugins in ipairs {
-      {}, { { "prometheus", { ai_metrics = false } } }, { { "cors" } },
-      { { "ai-proxy" }, { "file-log" } }, { { "file-log" }, { "ai-proxy-advanced" } },
-    } do
-      local host = log_with(unpack(plugins))
-      assert.is_false(told_of(host, "finish")[5])
+  it("does not ask for them where nobody shows them", function()
+    for _, loggers in ipairs { {}, { { "prometheus", { ai_metrics = false } } }, { { "cors" } } } do
+      assert.is_false(told_of(log_with(loggers), "finish")[5])
+    end
+  end)
+
+  it("does not ask for them where ai-proxy reports the same call", function()
+    for _, name in ipairs { "ai-proxy", "ai-proxy-advanced" } do
+      for _, reports in ipairs { true, false } do
+        local host = log_with({ { "file-log" } }, { { name, { logging = { log_statistics = reports } } } })
+        assert.equal(not reports, told_of(host, "finish")[5])
+      end
+      assert.is_true(told_of(log_with({ { "file-log" } }, { { name } }), "finish")[5])
     end
   end)
 

@@ -117,6 +117,7 @@ function host.rewrite()
     local entry = routes[i]
     if path:sub(1, #entry.path) == entry.path then
       ctx.entry, ctx.route, ctx.service = entry, entry.route, entry.service
+      ctx.balancer_data = { host = entry.service.host, port = entry.service.port, try_count = 0 }
       ngx.var.upstream_uri = entry.service.path
         .. (entry.route.strip_path == false and path or "/" .. path:sub(#entry.path + 1):gsub("^/", ""))
       return
@@ -195,8 +196,7 @@ end
 function host.balancer()
   local balancer = require "ngx.balancer"
   local ctx = ngx.ctx
-  local data = ctx.balancer_data or { try_count = 0 }
-  ctx.balancer_data = data
+  local data = ctx.balancer_data
   data.try_count = data.try_count + 1
   local service = ctx.service
   if data.try_count <= (service.retries or 0) then

@@ -119,6 +119,14 @@ fn parameters() -> Record {
             ),
         ),
         (
+            "capture_http",
+            string().required().default("headers").one_of(&["none", "headers", "full"]).about(
+                "What the gateway's local store keeps of the HTTP exchange, for its console. `headers`: request line, headers \
+                 with secrets masked, times of the answer's pieces; `full`: up to 256 KiB of each body as well. Sent to no \
+                 destination. In Kong, which has no local store, it has no effect.",
+            ),
+        ),
+        (
             "max_body_size",
             integer().required().default(4_194_304).between(1024, 1_073_741_824).about(
                 "Bytes kept of each request body and of each response body; what is compressed may inflate to eight \
@@ -233,6 +241,12 @@ fn queue() -> Record {
                 .default(60)
                 .between(0.001, 1_000_000)
                 .about("Longest time between two retries, in seconds."),
+        ),
+        (
+            "concurrency_limit",
+            integer().required().default(4).between(1, 64).about(
+                "Requests to a destination under way together, where more than one batch is full and it takes what it gets.",
+            ),
         ),
     ])
 }

@@ -6,6 +6,12 @@ use std::borrow::Cow;
 pub trait Headers {
     /// The first value of `name`, which is lower case. Bytes that are no UTF-8 are replaced.
     fn get(&self, name: &str) -> Option<Cow<'_, str>>;
+
+    /// Shows name and value of each header, in their order, where exchanges are to be kept
+    /// ([`HttpPolicy`](crate::settings::HttpPolicy)). Hosts that have no store for them show none.
+    fn each(&self, see: &mut dyn FnMut(&[u8], &[u8])) {
+        let _ = see;
+    }
 }
 
 /// What is kept of a request's headers beside the context headers: what a dialect needs to read it. No credentials.

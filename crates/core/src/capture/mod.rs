@@ -5,19 +5,22 @@
 
 mod body;
 mod headers;
+mod heads;
 mod trace;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::detect::{self, Detection};
+use crate::dialect::{self, Dialect};
 use crate::read;
 use crate::record::{CallRecord, End};
-use crate::settings::Settings;
+use crate::settings::{HttpPolicy, Settings};
 use crate::time::At;
 
 pub use body::{Body, Chunk};
 pub use headers::{Headers, KeptHeaders};
+pub use heads::RawHead;
 pub use trace::TraceContext;
 
 /// What is known when a request's head has been read and routed.
@@ -85,12 +88,18 @@ pub(crate) struct Exchange {
     /// The six context headers, in the order of [`crate::context::FIELDS`].
     pub context_headers: [Option<String>; 6],
     pub request_headers: KeptHeaders,
+    /// All headers, where exchanges are kept.
+    pub request_head: Option<RawHead>,
     pub request_body: Body,
     pub status: Option<u16>,
     pub response_headers: KeptHeaders,
+    /// All headers, where exchanges are kept.
+    pub response_head: Option<RawHead>,
     /// A provider that the response's headers give away.
     pub provider_hint: Option<&'static str>,
     pub response_body: Body,
+    /// The response's dialect, where it is not the request's.
+    pub answered_in: Option<&'static dyn Dialect>,
     /// False where the response's body came without the times at which its pieces passed.
     pub timed: bool,
     pub started_at: At,
@@ -104,6 +113,11 @@ pub(crate) struct Exchange {
     pub head_bytes: usize,
 }
 
+/// All headers of a head, where exchanges are kept.
+fn raw_head(settings: &Settings, headers: &dyn Headers) -> Option<RawHead> {
+    (settings.http != HttpPolicy::Off).then(|| RawHead::of(headers))
+}
+
 impl Exchange {
     fn weight(&self) -> usize {
         size_of::<Self>() + self.head_bytes + self.request_body.weight() + self.response_body.weight()
@@ -115,16 +129,7 @@ impl Capture {
     pub fn start(settings: &Arc<Settings>, head: &RequestHead<'_>, ids: Ids, at: At) -> Option<Self> {
         let detection = detect::detect(settings, head)?;
         let header = |name: &str| head.headers.get(name).map(Cow::into_owned);
-        let names = &settings.context_headers;
-        let context_headers = [
-            &names.user_id,
-            &names.session_id,
-            &names.chat_id,
-            &names.message_id,
-            &names.organization_id,
-            &names.project_id,
-        ]
-        .map(|name| header(name));
+        let context_headers = settings.context_headers.names().map(header);
         let trace = TraceContext::join(header("traceparent").as_deref(), header("tracestate"), &ids);
         let limit = settings.limits.max_body_size;
         let mut exchange = Exchange {
@@ -142,11 +147,14 @@ impl Capture {
             consumer: head.consumer.map(str::to_owned),
             context_headers,
             request_headers: KeptHeaders::of_request(head.headers),
+            request_head: raw_head(settings, head.headers),
             request_body: Body::head_only(limit),
             status: None,
             response_headers: KeptHeaders::default(),
+            response_head: None,
             provider_hint: None,
             response_body: Body::head_and_tail(limit),
+            answered_in: None,
             timed: true,
             started_at: at,
             upstream_at: None,
@@ -161,6 +169,7 @@ impl Capture {
         let rest = [&exchange.query, &exchange.server_address, &exchange.service, &exchange.route, &exchange.consumer];
         exchange.head_bytes += rest.into_iter().flatten().map(String::capacity).sum::<usize>();
         exchange.head_bytes += exchange.request_headers.weight();
+        exchange.head_bytes += exchange.request_head.as_ref().map_or(0, RawHead::weight);
         Some(Self(Box::new(exchange)))
     }
 
@@ -190,11 +199,13 @@ impl Capture {
         exchange.status = Some(status);
         exchange.response_at = Some(at);
         exchange.response_headers = KeptHeaders::of_response(headers);
+        exchange.response_head = raw_head(&exchange.settings, headers);
         // Where rule or host told, nothing in the response overrides that.
         if exchange.detection.provider.is_none() {
             exchange.provider_hint = detect::provider_by_headers(headers);
         }
         exchange.head_bytes += exchange.response_headers.weight();
+        exchange.head_bytes += exchange.response_head.as_ref().map_or(0, RawHead::weight);
     }
 
     /// A piece of the response's body, as it passes.
@@ -228,6 +239,12 @@ impl Capture {
     pub fn keep_no_more(&mut self) {
         self.0.request_body.keep_no_more();
         self.0.response_body.keep_no_more();
+    }
+
+    /// The response passes in another dialect than the request, because something on the way translates it. A name that
+    /// no dialect has changes nothing.
+    pub fn answered_in(&mut self, dialect: &str) {
+        self.0.answered_in = dialect::by_name(dialect);
     }
 
     /// Something about the exchange that nothing else shows; it becomes one of the record's issues.

@@ -26,7 +26,23 @@ impl TraceContext {
 
     /// The header to send on, with `span` as parent.
     pub fn outgoing(&self, span: u64) -> String {
-        format!("00-{:032x}-{span:016x}-{:02x}", self.trace, self.flags)
+        let mut header = String::with_capacity(55);
+        header.push_str("00-");
+        push_hex(&mut header, &self.trace.to_be_bytes());
+        header.push('-');
+        push_hex(&mut header, &span.to_be_bytes());
+        header.push('-');
+        push_hex(&mut header, &[self.flags]);
+        header
+    }
+}
+
+/// Lower-case hex. Each call asks for it while its request waits: by hand it takes a fraction of what `format!` does.
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' - 10 + half });
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 0xf));
     }
 }
 

@@ -123,6 +123,11 @@ pub(crate) fn endpoints_for(path: &str) -> impl Iterator<Item = &'static Endpoin
     BY_LAST_BYTE.get(usize::from(last)).into_iter().flatten().copied()
 }
 
+/// The dialect of a name.
+pub(crate) fn by_name(name: &str) -> Option<&'static dyn Dialect> {
+    endpoints().map(|endpoint| endpoint.dialect).find(|dialect| dialect.name() == name)
+}
+
 /// The names of all dialects, in the order of [`FAMILIES`].
 pub fn names() -> Vec<&'static str> {
     let mut names = Vec::new();

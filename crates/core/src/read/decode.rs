@@ -55,6 +55,11 @@ impl<'a> Decoded<'a> {
         self.gap == 0 && self.complete
     }
 
+    /// True when a content encoding was undone.
+    pub fn was_encoded(&self) -> bool {
+        self.inflated.is_some()
+    }
+
     /// The chunks up to the gap, or all of them.
     pub fn head(&self) -> Vec<Chunk<'_>> {
         match &self.inflated {
@@ -97,6 +102,6 @@ impl<'a> Decoded<'a> {
 }
 
 /// Why a part of a body was not kept.
-fn why(body: &Body) -> &'static str {
+pub(super) fn why(body: &Body) -> &'static str {
     if body.starved() { "came when the memory for captured bodies was used up" } else { "is longer than max_body_size" }
 }

@@ -3,6 +3,7 @@
 mod decode;
 mod error;
 mod form;
+mod http;
 mod measure;
 mod private;
 mod response;
@@ -27,7 +28,8 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     let mut request = RequestFacts { headers: exchange.request_headers.clone(), ..RequestFacts::default() };
     let (endpoint, whole_request) = read_request(&exchange, &mut request, &mut issues)?;
     let mut facts = ResponseFacts::default();
-    let read = response::read(&exchange, endpoint.dialect, &request, &mut facts);
+    let answer = exchange.answered_in.unwrap_or(endpoint.dialect);
+    let read = response::read(&exchange, answer, &request, &mut facts);
     issues.append(&mut facts.issues);
     let settings = Arc::clone(&exchange.settings);
     let provider = provider(&exchange, endpoint, &facts);
@@ -35,6 +37,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     let (usage, billed) = (facts.usage, facts.billed);
     let whole = measure::Whole { request: whole_request, response: read.whole };
     let timing = timing(&exchange, &facts, read.stream);
+    let http = http::keep(&exchange);
     let (request_id, api_version) = (request_id(&exchange), api_version(&exchange));
     let mut record = CallRecord {
         id: exchange.ids.call,
@@ -68,6 +71,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
         end: exchange.end,
         error,
         issues,
+        http,
     };
     measure::fill(&mut record, whole, settings.estimate_tokens);
     let models = [record.response.model.as_deref(), record.request.model.as_deref()];
@@ -78,7 +82,7 @@ pub(crate) fn record(exchange: Exchange) -> Option<CallRecord> {
     let billed = billed.unwrap_or(record.usage);
     record.cost = settings.prices.cost(&models, &record.provider, &billed).filter(|_| counted);
     if settings.content == ContentPolicy::MetadataOnly {
-        private::drop_content(&mut record);
+        private::drop_content(&mut record, &settings.context_headers.names());
     }
     settings.redactor.apply(&mut record);
     Some(record)
@@ -146,7 +150,8 @@ fn api_version(exchange: &Exchange) -> Option<String> {
 fn timing(exchange: &Exchange, facts: &ResponseFacts, stream: bool) -> Timing {
     let since_start = |at: At| at.ms_since(exchange.started_at);
     Timing {
-        started_at: exchange.started_at,
+        // As precise as its JSON: a record that is read back from there is the same record.
+        started_at: exchange.started_at.to_micros(),
         total_duration_ms: since_start(exchange.ended_at),
         time_to_first_token_ms: facts.first_token_at.filter(|_| stream && exchange.timed).map(since_start),
         time_per_token_ms: None,

@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::http::{Fields, Http, mask};
 use crate::record::{CallError, CallRecord, Choice, Context, Media, Params, Request, Response, ToolCall};
 
 /// String parameters that are settings, not content. Of MCP: the method, the tool's name and the version.
@@ -30,9 +31,9 @@ const MAX_NAME: usize = 128;
 /// Characters of the longest id of a user, a session or a project.
 const MAX_ID: usize = 200;
 
-/// Leaves out all content. Every field of what comes from the bodies is named here, so that a new one does not compile
+/// Leaves out all content; `shown` are the names of the context headers, lower case. Every field of what comes from the bodies is named here, so that a new one does not compile
 /// before somebody has decided what it is.
-pub fn drop_content(record: &mut CallRecord) {
+pub fn drop_content(record: &mut CallRecord, shown: &[&str]) {
     let Request { model: _, message_count: _, params, stream: _, messages, tools } = &mut record.request;
     messages.clear();
     tools.clear();
@@ -43,6 +44,61 @@ pub fn drop_content(record: &mut CallRecord) {
         keep_name(kind);
         // Validation errors quote the request.
         *message = None;
+    }
+    if let Some(http) = &mut record.http {
+        drop_http(http, shown);
+    }
+}
+
+/// Headers that HTTP itself defines, or the trace: what they say is no content, names or not.
+const TECHNICAL: [&str; 20] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "alt-svc",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-type",
+    "date",
+    "expires",
+    "host",
+    "keep-alive",
+    "last-modified",
+    "server",
+    "strict-transport-security",
+    "te",
+    "transfer-encoding",
+    "user-agent",
+    "vary",
+    "via",
+];
+/// What stands in the place of a value that may be content.
+const LEFT_OUT: &str = "[left out]";
+
+/// Of headers and of the query stay names; bodies were not kept in the first place.
+fn drop_http(http: &mut Http, shown: &[&str]) {
+    let request = &mut http.request;
+    drop_values(&mut request.query, |_| false);
+    let stays = |name: &str| TECHNICAL.contains(&name) || shown.contains(&name);
+    drop_values(&mut request.headers, stays);
+    request.body = None;
+    if let Some(response) = &mut http.response {
+        drop_values(&mut response.headers, stays);
+        response.body = None;
+    }
+}
+
+fn drop_values(fields: &mut Fields, stays: impl Fn(&str) -> bool) {
+    let before = fields.fields.len();
+    fields.fields.retain(|(name, _)| is_name(name));
+    fields.left_out += (before - fields.fields.len()) as u64;
+    for (name, value) in &mut fields.fields {
+        // Hidden already, or empty: nothing is said.
+        let says = !value.is_empty() && !is_name(value) && !value.ends_with(mask::HIDDEN);
+        if says && !stays(&name.to_ascii_lowercase()) {
+            *value = LEFT_OUT.to_owned();
+        }
     }
 }
 

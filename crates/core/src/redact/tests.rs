@@ -105,6 +105,7 @@ fn record(secret: &str) -> CallRecord {
         end: End::Complete,
         error: Some(CallError { kind: some(), message: some() }),
         issues: vec![text()],
+        http: None,
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::{Arc, LazyLock};
 
 use ai_tracing_core::capture::{Capture, Headers, Ids, RequestHead, Upstream};
 use ai_tracing_core::dialect::{self, Example};
+use ai_tracing_core::http::{Http, MAX_BODY, MAX_CHUNKS, MAX_HEAD};
 use ai_tracing_core::record::{CallRecord, End, Timing};
-use ai_tracing_core::settings::{ContentPolicy, Limits, ProviderRule, Settings};
+use ai_tracing_core::settings::{ContentPolicy, HttpPolicy, Limits, ProviderRule, Settings};
 use ai_tracing_core::time::At;
 
 use super::{pieces, same};
@@ -80,6 +81,9 @@ impl<'a> Plan<'a> {
         if options & 4 != 0 {
             settings.content = ContentPolicy::MetadataOnly;
         }
+        if options & 32 != 0 {
+            settings.http = HttpPolicy::Full;
+        }
         if options & 8 != 0 {
             settings.limits.max_body_size = LITTLE;
         }
@@ -126,6 +130,13 @@ impl Headers for Lines<'_> {
         });
         let default = (name == "content-type" && !self.content_type.is_empty()).then_some(self.content_type);
         found.map(String::from_utf8_lossy).or(default.map(Cow::Borrowed))
+    }
+
+    fn each(&self, see: &mut dyn FnMut(&[u8], &[u8])) {
+        for line in self.text.split(|byte| *byte == b'\n') {
+            let at = memchr::memchr(b':', line).unwrap_or(line.len());
+            see(&line[..at], line.get(at + 1..).unwrap_or_default());
+        }
     }
 }
 
@@ -197,6 +208,14 @@ fn check(plan: &Plan<'_>, record: &CallRecord, came: usize) {
         assert!(record.request.messages.is_empty() && record.request.tools.is_empty(), "{written}");
         assert!(record.response.text.is_none() && record.response.extra.is_empty(), "{written}");
     }
+    assert_eq!(record.http.is_some(), plan.settings.http != HttpPolicy::Off);
+    if let Some(http) = &record.http {
+        let written = serde_json::to_string(http).expect("an exchange can be written");
+        let again: Http = serde_json::from_str(&written).expect("an exchange can be read back");
+        assert!(same(&serde_json::to_value(again).unwrap(), &serde_json::to_value(http).unwrap()), "{written}");
+        // Two heads and a query, two bodies, each of their bytes escaped by six; a line for each time.
+        assert!(written.len() <= 6 * (3 * MAX_HEAD + came + 2 * MAX_BODY) + 64 * MAX_CHUNKS, "{}", written.len());
+    }
     if !plan.settings.estimate_tokens {
         assert!(!record.tokens_estimated);
     }
@@ -206,5 +225,6 @@ fn check(plan: &Plan<'_>, record: &CallRecord, came: usize) {
 fn timeless(mut record: CallRecord) -> (CallRecord, bool) {
     let token = record.timing.time_to_first_token_ms.is_some();
     record.timing = Timing::default();
+    record.http = None;
     (record, token)
 }

@@ -12,6 +12,7 @@ use crate::tracer::TracerError;
 pub(crate) struct Batching {
     pub max_batch_size: usize,
     pub max_coalescing_delay: Duration,
+    pub concurrency_limit: usize,
     pub queue: QueueOptions,
 }
 
@@ -21,6 +22,7 @@ impl Batching {
         Ok(Self {
             max_batch_size: count(queue.max_batch_size).max(1),
             max_coalescing_delay: seconds("queue.max_coalescing_delay", queue.max_coalescing_delay)?,
+            concurrency_limit: count(queue.concurrency_limit).max(1),
             queue: QueueOptions {
                 max_entries: count(queue.max_entries).max(1),
                 // Absent: bounded by the number of entries alone.

@@ -6,6 +6,7 @@ mod chatml;
 mod clean;
 pub(crate) mod config;
 mod endpoint;
+mod exported;
 mod fault;
 pub(crate) mod identity;
 mod ids;
@@ -13,6 +14,7 @@ pub(crate) mod langfuse;
 pub(crate) mod otlp;
 pub(crate) mod proto;
 
+pub use exported::{Exported, exported};
 pub use langfuse::payloads as langfuse_payloads;
 
 use std::future::Future;
@@ -56,6 +58,8 @@ pub struct BatchLimits {
     pub max_bytes: usize,
     /// Time to wait for a batch to fill.
     pub max_delay: Duration,
+    /// Requests under way together, where more than one batch is full and the destination works; 1 or more.
+    pub max_requests: usize,
 }
 
 /// Records that cannot be encoded never will be. Of several, one may be at fault: the others are tried without it.

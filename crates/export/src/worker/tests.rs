@@ -30,6 +30,7 @@ struct Scripted {
     attempts: Attempts,
     start: Instant,
     max_records: usize,
+    max_requests: usize,
     takes: Duration,
 }
 
@@ -41,7 +42,12 @@ impl Exporter for Scripted {
     }
 
     fn limits(&self) -> BatchLimits {
-        BatchLimits { max_records: self.max_records, max_bytes: usize::MAX, max_delay: DELAY }
+        BatchLimits {
+            max_records: self.max_records,
+            max_bytes: usize::MAX,
+            max_delay: DELAY,
+            max_requests: self.max_requests,
+        }
     }
 
     fn encode(&self, records: &[Arc<CallRecord>]) -> Result<Vec<String>, EncodeError> {
@@ -78,11 +84,12 @@ const OPTIONS: QueueOptions = QueueOptions {
 };
 
 fn bench(max_records: usize, script: impl Fn(usize, &[String]) -> Delivery + Send + Sync + 'static) -> Bench {
-    slow_bench(max_records, Duration::ZERO, script)
+    slow_bench(max_records, 1, Duration::ZERO, script)
 }
 
 fn slow_bench(
     max_records: usize,
+    max_requests: usize,
     takes: Duration,
     script: impl Fn(usize, &[String]) -> Delivery + Send + Sync + 'static,
 ) -> Bench {
@@ -92,6 +99,7 @@ fn slow_bench(
         attempts: Arc::clone(&attempts),
         start: Instant::now(),
         max_records,
+        max_requests,
         takes,
     };
     let destination = Arc::new(Destination::new("scripted".into(), max_records, &OPTIONS, None));
@@ -286,7 +294,7 @@ async fn a_flush_cuts_a_pause_short_tries_once_and_leaves_the_rest_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_under_way_when_a_flush_begins_gets_one_more() {
-    let bench = slow_bench(1, Duration::from_secs(2), |attempt, _| match attempt {
+    let bench = slow_bench(1, 1, Duration::from_secs(2), |attempt, _| match attempt {
         1 => refused(None),
         _ => Delivery::Accepted,
     });
@@ -380,6 +388,7 @@ fn take_over(bench: &mut Bench, script: impl Fn(usize, &[String]) -> Delivery + 
         attempts: Arc::clone(&bench.attempts),
         start: Instant::now(),
         max_records: 10,
+        max_requests: 1,
         takes: Duration::ZERO,
     };
     let turn = bench.destination.turns.next();
@@ -404,7 +413,7 @@ async fn a_replaced_worker_leaves_everything_to_its_successor_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_under_way_ends_before_the_successor_begins() {
-    let mut bench = slow_bench(2, Duration::from_secs(5), |_, _| Delivery::Accepted);
+    let mut bench = slow_bench(2, 1, Duration::from_secs(5), |_, _| Delivery::Accepted);
     bench.offer(&["a", "b", "c"]);
     tokio::time::sleep(Duration::from_secs(1)).await;
     take_over(&mut bench, |_, _| Delivery::Accepted);
@@ -427,6 +436,7 @@ fn spooled_bench(
         attempts: Arc::clone(&attempts),
         start: Instant::now(),
         max_records: 2,
+        max_requests: 1,
         takes: Duration::ZERO,
     };
     let (lease, _) = Lease::new(&destination);
@@ -577,4 +587,48 @@ async fn what_is_refused_is_kept_as_a_dead_letter_alone() {
     let ids: Vec<_> = letters.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["7", "from the future", "unencodable"]);
     assert_eq!(letters[0].1, "HTTP 400");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_works_gets_several_batches_at_once() {
+    let bench = slow_bench(2, 3, Duration::from_secs(1), |_, _| Delivery::Accepted);
+    bench.offer(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"]);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!(ids(&attempts), ["a,b", "c,d", "e,f", "g,h", "i,j", "k"]);
+    let at: Vec<_> = attempts.iter().map(|(at, _)| at.as_secs()).collect();
+    assert_eq!(at, [0, 1, 1, 1, 2, 3], "one to see that it works, then three, then what is full, then the rest");
+    assert_eq!((stats.delivered, stats.requests), (11, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_that_fail_are_one_failure_and_are_tried_again_one_by_one() {
+    let bench = slow_bench(1, 4, Duration::from_secs(1), |attempt, _| match attempt {
+        2..=5 => refused(Some(Duration::from_secs(attempt as u64 * 100))),
+        _ => Delivery::Accepted,
+    });
+    bench.offer(&["a", "b", "c", "d", "e"]);
+    let (attempts, stats) = bench.close().await;
+    assert_eq!(ids(&attempts), ["a", "b", "c", "d", "e", "b", "c", "d", "e"]);
+    let at: Vec<_> = attempts.iter().map(|(at, _)| at.as_secs()).collect();
+    // The longest pause that is believed is 300 seconds.
+    assert_eq!(at, [0, 1, 1, 1, 1, 302, 303, 303, 303], "one to see that it works again");
+    assert_eq!((stats.delivered, stats.retries, stats.waiting), (5, 4, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_of_several_batches_has_its_own_fate() {
+    let bench = slow_bench(2, 4, Duration::from_secs(1), |_, ids| match ids[0].as_str() {
+        "bad" if ids.len() > 1 => Delivery::Fatal { why: "no".into() },
+        "bad" => Delivery::Fatal { why: "bad".into() },
+        "late" => Delivery::Partial { rejected: vec![], retry: vec![1] },
+        "soon" => refused(Some(Duration::ZERO)),
+        _ => Delivery::Accepted,
+    });
+    bench.offer(&["a", "b", "bad", "c", "late", "d", "soon", "e", "f", "g"]);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    bench.destination.turns.flush();
+    let (attempts, stats) = bench.close().await;
+    assert_eq!(ids(&attempts)[..5], ["a,b", "bad,c", "late,d", "soon,e", "f,g"]);
+    assert_eq!((stats.delivered, stats.dropped.rejected), (7, 1), "{attempts:?}");
+    assert_eq!(stats.waiting, 2, "soon, e");
 }

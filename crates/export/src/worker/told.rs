@@ -6,14 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::destination::Destination;
+use crate::destination::{Destination, OVERFLOW};
 use crate::log::{Health, Throttle};
 
 /// How often a state that lasts is logged.
 const EVERY: Duration = Duration::from_secs(60);
-
-/// Why a queue drops.
-const OVERFLOW: &str = "more wait than may, the oldest made room";
 
 /// The lines about one destination.
 pub(super) struct Told {

@@ -32,7 +32,7 @@ impl Exporter for LocalStore {
 
     fn limits(&self) -> BatchLimits {
         // A transaction without fsync is cheap: a short delay keeps `traces --follow` live.
-        BatchLimits { max_records: 256, max_bytes: 8 << 20, max_delay: Duration::from_millis(100) }
+        BatchLimits { max_records: 256, max_bytes: 8 << 20, max_delay: Duration::from_millis(100), max_requests: 1 }
     }
 
     fn encode(&self, records: &[Arc<CallRecord>]) -> Result<Self::Payload, EncodeError> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ai_tracing_core::http::Http;
 use ai_tracing_core::record::CallRecord;
 use ai_tracing_core::time::At;
 
@@ -14,6 +15,11 @@ pub const SECOND: u64 = 1_000_000_000;
 /// A chat with everything in it.
 pub fn chat() -> CallRecord {
     serde_json::from_str(include_str!("fixtures/chat.json")).unwrap()
+}
+
+/// What may be kept of that chat's HTTP exchange.
+pub fn http() -> Http {
+    serde_json::from_str(include_str!("fixtures/http.json")).unwrap()
 }
 
 /// The `n`th of many calls, one a second, each with its own ids.

@@ -1,9 +1,11 @@
-//! A record as rows: the columns that lists and filters need, the record's JSON, and the words that find it.
+//! A record as rows: the columns that lists and filters need, the record's JSON, the words that find it, and what is kept
+//! of its HTTP exchange.
 
 use ai_tracing_core::record::CallRecord;
+use rusqlite::types::Value;
 use rusqlite::{Connection, ToSql, named_params, params};
 
-use super::text;
+use super::{http, text};
 
 /// A second insert of the same id, after a retry, changes nothing.
 const INSERT: &str = "
@@ -24,13 +26,15 @@ pub struct Row {
     record: std::sync::Arc<CallRecord>,
     json: String,
     text: String,
+    http: Option<Value>,
 }
 
 impl Row {
     /// Prepares a record; its JSON is made here, off the writer thread.
     pub(super) fn new(record: &std::sync::Arc<CallRecord>) -> serde_json::Result<Self> {
         let json = serde_json::to_string(record.as_ref())?;
-        Ok(Self { json, text: text::of(record), record: std::sync::Arc::clone(record) })
+        let http = record.http.as_deref().map(http::pack).transpose()?;
+        Ok(Self { json, text: text::of(record), http, record: std::sync::Arc::clone(record) })
     }
 
     /// Inserts the rows, inside a transaction; false when the call's id was there already. After an error some of the
@@ -42,6 +46,9 @@ impl Row {
         let seq = connection.last_insert_rowid();
         connection.prepare_cached(INSERT_RECORD)?.execute(params![seq, self.json])?;
         insert_text(connection, seq, &self.text)?;
+        if let Some(http) = &self.http {
+            http::insert(connection, seq, http)?;
+        }
         Ok(true)
     }
 

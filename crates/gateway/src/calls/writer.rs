@@ -16,8 +16,10 @@ use tokio::sync::{oneshot, watch};
 use tracing::{error, warn};
 
 use super::backlog;
+use super::deliveries;
 use super::exporter::LocalStore;
 use super::file::{self, FILE_NAME, OpenError};
+use super::outcomes::{Batch, Buffer, Recorder};
 use super::retention::{Retainer, Retention, Space};
 use super::row::Row;
 
@@ -25,6 +27,8 @@ use super::row::Row;
 const WAITING_BATCHES: usize = 4;
 /// How often old calls are looked for.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
+/// How long outcomes are gathered before they are written together.
+const OUTCOMES_EVERY: Duration = Duration::from_millis(500);
 /// When a full disk or a lost lock is worth another try.
 const TROUBLE_AGAIN: Duration = Duration::from_secs(2);
 
@@ -33,6 +37,8 @@ const TROUBLE_AGAIN: Duration = Duration::from_secs(2);
 pub(super) enum Message {
     /// Store these rows and say what became of them.
     Batch(Arc<[Row]>, oneshot::Sender<Delivery>),
+    /// Look into the buffer of outcomes, soon.
+    Outcomes,
     /// Store what was sent before this, then end.
     Stop,
 }
@@ -44,6 +50,7 @@ pub struct Store {
     thread: JoinHandle<()>,
     counters: Arc<Counters>,
     changes: watch::Receiver<u64>,
+    outcomes: Arc<Buffer>,
 }
 
 impl Store {
@@ -73,6 +80,7 @@ impl Store {
         let (sender, messages) = sync_channel(WAITING_BATCHES);
         let (changed, changes) = watch::channel(0);
         let mut writer = Writer::new(path.clone(), connection, retention, Arc::clone(&counters));
+        let outcomes = Arc::clone(&writer.outcomes);
         writer.changed = changed;
         let thread = std::thread::Builder::new()
             .name("local-store".into())
@@ -81,7 +89,7 @@ impl Store {
                 writer.run(&messages);
             })
             .map_err(|source| OpenError::Io { path, source })?;
-        Ok(Self { sender, thread, counters, changes })
+        Ok(Self { sender, thread, counters, changes, outcomes })
     }
 
     /// Changes its value after each batch that was stored, so that readers need not ask again and again.
@@ -94,9 +102,19 @@ impl Store {
         LocalStore { sender: self.sender.clone() }
     }
 
+    /// Who keeps account of what becomes of calls, to give to the engine.
+    pub fn recorder(&self) -> Recorder {
+        Recorder { buffer: Arc::clone(&self.outcomes), sender: self.sender.clone() }
+    }
+
+    /// What is known of calls and may not be in the store yet.
+    pub fn outcomes(&self) -> Arc<Buffer> {
+        Arc::clone(&self.outcomes)
+    }
+
     /// What the store has done since it was opened.
     pub fn stats(&self) -> Stats {
-        self.counters.snapshot()
+        Stats { outcomes_dropped: self.outcomes.dropped(), ..self.counters.snapshot() }
     }
 
     /// Stores what was handed over, closes the file and ends the writer.
@@ -129,6 +147,8 @@ pub struct Stats {
     pub replaced: u64,
     /// Size of the database file in bytes.
     pub file_bytes: u64,
+    /// Outcomes of deliveries that were not stored: too many at once, or of calls that are not in the store.
+    pub outcomes_dropped: u64,
     /// The last failure; `None` after a success.
     pub last_error: Option<String>,
 }
@@ -158,6 +178,7 @@ impl Counters {
             crowded_out: self.crowded_out.load(Relaxed),
             replaced: self.replaced.load(Relaxed),
             file_bytes: self.file_bytes.load(Relaxed),
+            outcomes_dropped: 0,
             last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -196,12 +217,23 @@ pub(super) struct Writer {
     counters: Arc<Counters>,
     /// Counts the batches that were stored.
     changed: watch::Sender<u64>,
+    outcomes: Arc<Buffer>,
+    /// When outcomes are to be written.
+    outcomes_at: Option<Instant>,
 }
 
 impl Writer {
     pub fn new(path: PathBuf, connection: Option<Connection>, retention: Retention, counters: Arc<Counters>) -> Self {
         let (changed, _) = watch::channel(0);
-        Self { path, connection, retainer: Retainer::new(retention), counters, changed }
+        Self {
+            path,
+            connection,
+            retainer: Retainer::new(retention),
+            counters,
+            changed,
+            outcomes: Arc::new(Buffer::new(now())),
+            outcomes_at: None,
+        }
     }
 
     fn run(mut self, messages: &Receiver<Message>) {
@@ -212,7 +244,10 @@ impl Writer {
         // Retention begins at once: a gateway that was down for a month starts with old calls.
         let mut due = Instant::now();
         loop {
-            let wait = due.saturating_duration_since(Instant::now());
+            let next = self.outcomes_at.map_or(due, |at| at.min(due));
+            let wait = next.saturating_duration_since(Instant::now());
+            // Calls that are stored may be those that outcomes wait for.
+            let mut others = true;
             match messages.recv_timeout(wait) {
                 Ok(Message::Batch(rows, answer)) => {
                     // A caller that gave up sends the batch again.
@@ -220,8 +255,50 @@ impl Writer {
                     // The file may have outgrown its limit.
                     self.retain(&mut due);
                 }
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => self.retain(&mut due),
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return self.write_outcomes(),
+                Err(RecvTimeoutError::Timeout) if due <= Instant::now() => self.retain(&mut due),
+                Ok(Message::Outcomes) | Err(RecvTimeoutError::Timeout) => others = false,
+            }
+            self.attend_outcomes(others);
+        }
+    }
+
+    /// Writes outcomes once they have been gathered for a while, however busy the writer is; `others`: also those that
+    /// were left the last time.
+    fn attend_outcomes(&mut self, others: bool) {
+        if self.outcomes_at.is_some_and(|at| at <= Instant::now()) {
+            self.outcomes_at = None;
+            self.write_outcomes();
+        } else if self.outcomes_at.is_none() && self.outcomes.wants_writing(others) {
+            self.outcomes_at = Some(Instant::now() + OUTCOMES_EVERY);
+        }
+    }
+
+    /// What it makes rows of.
+    #[cfg(test)]
+    pub fn outcomes(&self) -> &Arc<Buffer> {
+        &self.outcomes
+    }
+
+    /// Makes rows of what became of calls; what has no call yet waits for the next time.
+    pub fn write_outcomes(&mut self) {
+        // Where there is no file yet, a batch of calls opens it.
+        let Some(connection) = &mut self.connection else { return };
+        let batch = self.outcomes.take();
+        match deliveries::write(connection, &batch, now()) {
+            Ok(left) => {
+                self.outcomes.lost(left.lost);
+                self.outcomes.wrote(left.later);
+            }
+            Err(error) => {
+                self.outcomes.wrote(Batch::clone(&batch));
+                self.outcomes_at = Some(Instant::now() + TROUBLE_AGAIN);
+                self.after(&error);
+                if let Delivery::Retry { why, .. } | Delivery::Fatal { why } =
+                    Trouble::Sqlite(error).delivery(&self.path)
+                {
+                    self.counters.note_error(Some(why));
+                }
             }
         }
     }
@@ -363,7 +440,7 @@ fn insert(connection: &mut Connection, rows: &[Row]) -> rusqlite::Result<Inserte
     let mut inserted = Inserted::default();
     let mut transaction = connection.transaction()?;
     for (index, row) in rows.iter().enumerate() {
-        // A row of its own in each of three tables: all or none.
+        // A row of its own in each of several tables: all or none.
         let savepoint = transaction.savepoint()?;
         match row.insert(&savepoint) {
             Ok(true) => {

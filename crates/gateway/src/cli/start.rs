@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ai_tracing_config::ai_tracing::AiTracing;
 use ai_tracing_export::clock::{now, random_u128};
-use ai_tracing_export::{CallLog, Engine, Options, QueueOptions};
+use ai_tracing_export::{CallLog, Engine, Observer, Options, QueueOptions};
 use anyhow::{Context, Result, anyhow};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -30,7 +30,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::options::{self, Start};
 use crate::calls::Store;
-use crate::console::{self, Access, Console};
+use crate::calls::outcomes::Buffer;
+use crate::console::{self, Access, Console, Exports};
 use crate::db::{Db, declarative};
 use crate::live::Live;
 use crate::logging;
@@ -112,10 +113,13 @@ impl Gateway {
             .with_context(|| format!("cannot create {}", options.data_dir.display()))?;
         let store = Store::open(&options.data_dir, options.retention())
             .with_context(|| format!("cannot open the local store in {}", options.data_dir.display()))?;
-        let engine_options = Options { metrics: options.metrics(), spool: options.spool(), ..Options::default() };
-        let engine = Engine::start(engine_options, vec![Box::new(CallLog)]).context("cannot start the engine")?;
+        let engine_options =
+            Options { metrics: options.metrics(), spool: options.spool(), keeps_http: true, ..Options::default() };
+        let observers: Vec<Box<dyn Observer>> = vec![Box::new(CallLog)];
+        let recorder = Arc::new(store.recorder());
+        let engine = Engine::start(engine_options, observers, Some(recorder)).context("cannot start the engine")?;
         engine.always(store.exporter(), QueueOptions::default());
-        let changes = store.changes();
+        let (changes, outcomes) = (store.changes(), store.outcomes());
         let (engine, store) = (lend(engine), lend(store));
         let http = Arc::new(HttpMetrics::new(options.metrics_label_sets));
         let live = Arc::new(Live::new(compile(Arc::clone(&engine)), Arc::clone(&http)));
@@ -166,7 +170,8 @@ impl Gateway {
         let console = console_listener.zip(access).map(|(listener, access)| {
             let loopback = console_address.is_some_and(|address| address.ip().is_loopback());
             let (data_dir, node) = (options.data_dir.clone(), Arc::clone(&node));
-            let console = Console::new(data_dir, changes, node, access, now, loopback);
+            let exports = exports(&engine, outcomes);
+            let console = Console::new(data_dir, changes, node, access, exports, now, loopback);
             Api::serve(listener, console::router(Arc::new(console)))
         });
         let console = console.transpose()?;
@@ -322,6 +327,16 @@ fn statistics(engine: Lent<Engine>, budget: Arc<Budget>, store: Lent<Store>) -> 
             "store": store,
         })
     })
+}
+
+/// What the console knows of destinations.
+fn exports(engine: &Lent<Engine>, outcomes: Arc<Buffer>) -> Exports {
+    let (asked, sending) = (Arc::clone(engine), Arc::clone(engine));
+    Exports {
+        outcomes,
+        destinations: Box::new(move || lock(&asked).as_ref().map(|it| it.stats().destinations).unwrap_or_default()),
+        resend: Box::new(move |key, record| lock(&sending).as_ref()?.resend(key, record)),
+    }
 }
 
 /// Writes the page of metrics.

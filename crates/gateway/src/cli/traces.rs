@@ -18,7 +18,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::options::Secret;
 use super::shown_json;
-use crate::calls::query::{Filter, Found, Order, Summary};
+use crate::calls::query::{Filter, Found, NO_HTTP, Order, Summary};
 use crate::term::Terminal;
 use ai_tracing_export::clock::now;
 
@@ -125,6 +125,9 @@ struct FilterArgs {
     /// HTTP status: `429`, `5xx`, or `400-499`.
     #[arg(long, value_name = "STATUS", value_parser = parse::status)]
     status: Option<(u16, u16)>,
+    /// `failed`: only calls that a destination refused or gave up.
+    #[arg(long, value_name = "STATE", value_parser = parse::undelivered)]
+    delivery: Option<bool>,
     /// Began at this time or later: `90s`, `15m`, `1h`, `7d` ago, a date, or an RFC 3339 time.
     #[arg(long, value_name = "TIME", value_parser = parse::moment)]
     since: Option<parse::Moment>,
@@ -140,7 +143,8 @@ struct FilterArgs {
 struct Show {
     /// Id of a call, a trace id, or the beginning of either (the table's TRACE column).
     id: String,
-    /// `text` for people; `json`: the record as docs/record.md describes it.
+    /// `text` for people; `json`: the record as docs/record.md describes it; `http`: what is kept of the HTTP exchange, as
+    /// JSON.
     #[arg(long, value_enum, default_value_t = ShowFormat::Text, value_name = "FORMAT")]
     format: ShowFormat,
     /// Cut each text after this many characters.
@@ -152,6 +156,7 @@ struct Show {
 enum ShowFormat {
     Text,
     Json,
+    Http,
 }
 
 impl FilterArgs {
@@ -173,6 +178,7 @@ impl FilterArgs {
             route: self.route,
             status: self.status,
             errors: self.errors,
+            undelivered: self.delivery.unwrap_or_default(),
             slower_than_ms: self.slower_than.map(|duration| duration.as_secs_f64() * 1e3),
         }
     }
@@ -223,10 +229,11 @@ impl List {
                 match &listing {
                     Some(listing) => listing.write_call(out, call, now())?,
                     // Retention may have deleted it since it was listed.
-                    None => match news.record(call)? {
-                        Some(json) => writeln!(out, "{}", shown_json(&json, terminal))?,
-                        None => {}
-                    },
+                    None => {
+                        if let Some(json) = news.record(call)? {
+                            writeln!(out, "{}", shown_json(&json, terminal))?;
+                        }
+                    }
                 }
             }
             if !self.follow {
@@ -245,7 +252,11 @@ impl List {
 impl Show {
     fn write(self, source: &Source, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
         match source.find(&self.id)? {
-            Found::Call(call) => self.write_call(source, &call, out, terminal)?,
+            Found::Call(call) => match self.json(source, &call)? {
+                Some(json) => self.write_call(&json, out, terminal)?,
+                None if self.format == ShowFormat::Http => bail!("{NO_HTTP}"),
+                None => {}
+            },
             Found::Trace(first) => {
                 let of_trace = Filter { trace: Some(first.trace_id), ..Filter::default() };
                 let mut cursor = None;
@@ -255,7 +266,11 @@ impl Show {
                         if self.format == ShowFormat::Text && (index > 0 || cursor.is_some()) {
                             writeln!(out)?;
                         }
-                        self.write_call(source, call, out, terminal)?;
+                        match self.json(source, call)? {
+                            Some(json) => self.write_call(&json, out, terminal)?,
+                            None if self.format == ShowFormat::Http => writeln!(out, "null")?,
+                            None => {}
+                        }
                     }
                     cursor = page.next;
                     if cursor.is_none() {
@@ -273,17 +288,20 @@ impl Show {
         Ok(())
     }
 
-    fn write_call(&self, source: &Source, call: &Summary, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
-        // Retention may have deleted it since it was found.
-        let Some(json) = source.record(call)? else { return Ok(()) };
+    /// What is shown of a call, as it is stored. Retention may have deleted it since it was found.
+    fn json(&self, source: &Source, call: &Summary) -> Result<Option<String>> {
         match self.format {
-            ShowFormat::Json => {
-                let value: serde_json::Value = serde_json::from_str(&json)?;
-                let pretty = serde_json::to_string_pretty(&value)?;
-                writeln!(out, "{}", shown_json(&pretty, terminal))?;
-            }
-            ShowFormat::Text => write_call(out, &serde_json::from_str(&json)?, self.max_text, terminal)?,
+            ShowFormat::Http => source.http(call),
+            ShowFormat::Text | ShowFormat::Json => source.record(call),
         }
+    }
+
+    fn write_call(&self, json: &str, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
+        if self.format == ShowFormat::Text {
+            return Ok(write_call(out, &serde_json::from_str(json)?, self.max_text, terminal)?);
+        }
+        let value: serde_json::Value = serde_json::from_str(json)?;
+        writeln!(out, "{}", shown_json(&serde_json::to_string_pretty(&value)?, terminal))?;
         Ok(())
     }
 }

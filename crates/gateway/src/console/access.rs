@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use axum::body::{Body, to_bytes};
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 
 use crate::admin::reply::Reply;
@@ -60,6 +60,21 @@ impl Access {
             return Ok(());
         }
         Err(Reply::message(StatusCode::UNAUTHORIZED, "Sign in with the console's token"))
+    }
+
+    /// Refuses a write that another site's page may have asked a browser for: what is not sent as JSON, which takes a
+    /// browser's question beforehand that is never answered, and what the browser itself says comes from elsewhere.
+    pub fn check_write(&self, method: &Method, headers: &HeaderMap) -> Result<(), Reply> {
+        only_post(method)?;
+        let value = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+        if value(HeaderName::from_static("sec-fetch-site")).is_some_and(|site| site != "same-origin") {
+            return Err(Reply::message(StatusCode::FORBIDDEN, "Requests from other sites' pages are not allowed"));
+        }
+        let media_type = value(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
+        if media_type.trim().eq_ignore_ascii_case("application/json") {
+            return Ok(());
+        }
+        Err(Reply::message(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Expected Content-Type: application/json"))
     }
 
     /// POST `/api/v1/login` with `{"token": "..."}`.

@@ -8,9 +8,9 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::params::{Params, wrong};
-use super::{Console, settings};
+use super::{Console, deliveries, settings, spans};
 use crate::admin::reply::Reply;
-use crate::calls::query::{By, Facet, Filter, Found, Order, ReadError, Reader, Span, Summary, User};
+use crate::calls::query::{By, Facet, Filter, Found, NO_HTTP, Order, ReadError, Reader, Span, Summary, User};
 
 /// Parts that a span of time is cut into, unless told otherwise and at most.
 const PARTS: (usize, usize) = (60, 400);
@@ -33,18 +33,26 @@ const VALUES: usize = 200;
 pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&str>) -> Result<Reply, Reply> {
     let params = Params::parse(query, (console.clock)())?;
     let path = path.strip_prefix("v1/").ok_or_else(Reply::not_found)?;
-    let (name, id) = match path.split_once('/') {
-        None => (path, None),
-        // Before it is decoded: an id may hold anything.
-        Some(("calls", id)) => id.strip_suffix("/record").map_or(("calls", Some(id)), |id| ("calls/record", Some(id))),
-        Some((name, id)) => (name, Some(id)),
+    let (name, id) = path.split_once('/').map_or((path, None), |(name, id)| (name, Some(id)));
+    // Before it is decoded: an id may hold anything.
+    let (id, part) = match id.and_then(|id| id.split_once('/')).filter(|_| name == "calls") {
+        Some((id, part)) => (Some(id), Some(part)),
+        None => (id, None),
     };
     let id = id.map(|id| percent_decode_str(id).decode_utf8().map(String::from)).transpose();
     let id = id.map_err(|_| Reply::not_found())?;
     match (name, id) {
+        ("calls", Some(id)) if part.is_some() => match part {
+            Some("deliveries") => deliveries::list(console, id).await,
+            Some("http") => console.read(move |_, reader| http(reader, &id)).await,
+            Some("record") => {
+                console.read(move |_, reader| Ok(Reply::text(JSON, record(reader, &find(reader, &id)?)?))).await
+            }
+            Some("spans") => console.read(move |it, reader| spans::of(&it.node, reader, &id)).await,
+            _ => Err(Reply::not_found()),
+        },
         ("calls", None) => console.read(move |_, reader| calls(reader, &params)).await,
         ("calls", Some(id)) => console.read(move |_, reader| call(reader, &id)).await,
-        ("calls/record", Some(id)) => console.read(move |_, reader| record(reader, &id)).await,
         ("sessions", None) => console.read(move |_, reader| sessions(reader, &params)).await,
         ("sessions", Some(id)) => console.read(move |_, reader| session(reader, &id)).await,
         ("users", None) => console.read(move |_, reader| users(reader, &params)).await,
@@ -103,7 +111,7 @@ fn no_call() -> Reply {
 }
 
 /// The call that an id stands for, or the first of the trace; true: it is a trace.
-fn find(reader: &Reader, id: &str) -> Result<(Summary, bool), Reply> {
+fn find_any(reader: &Reader, id: &str) -> Result<(Summary, bool), Reply> {
     match reader.find(id).map_err(unreadable)? {
         Found::Nothing => Err(no_call()),
         Found::Ambiguous(calls) => {
@@ -116,15 +124,19 @@ fn find(reader: &Reader, id: &str) -> Result<(Summary, bool), Reply> {
     }
 }
 
-fn record(reader: &Reader, id: &str) -> Result<Reply, Reply> {
-    let (call, _) = find(reader, id)?;
-    let record = reader.record(call.seq).map_err(unreadable)?.ok_or_else(no_call)?;
-    Ok(Reply::text(JSON, record))
+/// The call that an id stands for, or the first of the trace.
+pub(super) fn find(reader: &Reader, id: &str) -> Result<Summary, Reply> {
+    find_any(reader, id).map(|(call, _)| call)
+}
+
+/// The record's JSON.
+pub(super) fn record(reader: &Reader, call: &Summary) -> Result<String, Reply> {
+    reader.record(call.seq).map_err(unreadable)?.ok_or_else(no_call)
 }
 
 fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
-    let (call, is_trace) = find(reader, id)?;
-    let record = reader.record(call.seq).map_err(unreadable)?.ok_or_else(no_call)?;
+    let (call, is_trace) = find_any(reader, id)?;
+    let record = record(reader, &call)?;
     let of_trace = Filter { trace: Some(call.trace_id.clone()), ..Filter::default() };
     let trace = reader.page(&of_trace, Order::Oldest, None, TRACE).map_err(unreadable)?;
     let around = json!({
@@ -135,6 +147,12 @@ fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
     let around = around.to_string();
     let around = around.strip_suffix('}').unwrap_or_default();
     Ok(Reply::text(JSON, format!("{around},\"record\":{record}}}")))
+}
+
+fn http(reader: &Reader, id: &str) -> Result<Reply, Reply> {
+    let call = find(reader, id)?;
+    let none = || Reply::message(StatusCode::NOT_FOUND, NO_HTTP);
+    Ok(Reply::text(JSON, reader.http(call.seq).map_err(unreadable)?.ok_or_else(none)?))
 }
 
 fn sessions(reader: &Reader, params: &Params) -> Result<Reply, Reply> {

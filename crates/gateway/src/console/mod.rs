@@ -3,19 +3,22 @@
 //! ```text
 //! request ─► guard (host, origin) ─► access (token) ─┬─► api ─► calls::query on a connection of its own
 //!                                                    ├─► events: what is stored, as it is stored
+//!                                                    ├─► deliveries: what became of a call; sends it again
 //!                                                    └─► assets: the built page, part of the binary
 //! ```
 //!
-//! It reads and never writes. What it shows is hostile by nature: the API answers JSON alone, the page may load nothing
+//! It reads, but for one thing: a stored call can be sent to a destination again. What it shows is hostile by nature: the API answers JSON alone, the page may load nothing
 //! from anywhere else and runs no script but its own (the content security policy below), and neither works from another
 //! site's page.
 
 mod access;
 mod api;
 mod assets;
+mod deliveries;
 mod events;
 mod params;
 mod settings;
+mod spans;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +38,7 @@ use crate::calls::query::Reader;
 use crate::status::Node;
 pub use access::Access;
 pub use api::NO_CALL;
+pub use deliveries::Exports;
 pub use params::query_of;
 
 /// Queries that run at once: they read the disk, and the machine has other work.
@@ -53,6 +57,7 @@ pub struct Console {
     changes: watch::Receiver<u64>,
     node: Arc<Node>,
     access: Access,
+    exports: Exports,
     clock: fn() -> At,
     /// Bound to loopback: it answers to no other name.
     loopback: bool,
@@ -61,24 +66,26 @@ pub struct Console {
 }
 
 impl Console {
-    /// A console on the local store in `data_dir`; `changes` tells when something was stored, `clock` the wall time.
+    /// A console on the local store in `data_dir`; `changes` tells when something was stored, `exports` what becomes of it
+    /// elsewhere, `clock` the wall time.
     pub fn new(
         data_dir: PathBuf,
         changes: watch::Receiver<u64>,
         node: Arc<Node>,
         access: Access,
+        exports: Exports,
         clock: fn() -> At,
         loopback: bool,
     ) -> Self {
         let (queries, streams) = (Arc::new(Semaphore::new(QUERIES)), Arc::new(Semaphore::new(STREAMS)));
-        Self { data_dir, changes, node, access, clock, loopback, queries, streams }
+        Self { data_dir, changes, node, access, exports, clock, loopback, queries, streams }
     }
 
     /// Runs `work` with the store on a helper thread.
-    async fn read(
+    async fn read<T: Send + 'static>(
         self: &Arc<Self>,
-        work: impl FnOnce(&Self, &Reader) -> Result<Reply, Reply> + Send + 'static,
-    ) -> Result<Reply, Reply> {
+        work: impl FnOnce(&Self, &Reader) -> Result<T, Reply> + Send + 'static,
+    ) -> Result<T, Reply> {
         let Ok(permit) = Arc::clone(&self.queries).acquire_owned().await else { return Err(Reply::unexpected()) };
         let console = Arc::clone(self);
         let reading = tokio::task::spawn_blocking(move || {
@@ -137,6 +144,10 @@ async fn answer(console: &Arc<Console>, request: Request) -> Result<Response, Re
         _ => {}
     }
     console.access.check(&head.headers)?;
+    if let Some(retry) = deliveries::Retry::parse(path) {
+        console.access.check_write(&head.method, &head.headers)?;
+        return Ok(deliveries::send_again(console, retry).await?.into_response(false));
+    }
     only_reads(&head.method)?;
     if path == "v1/events" && !is_head {
         return events::answer(console, &head);

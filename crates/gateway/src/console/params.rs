@@ -62,6 +62,7 @@ impl Params {
             "route" => filter.route = text(),
             "status" => filter.status = Some(parse::status(value)?),
             "errors" => filter.errors = flag(value)?,
+            "delivery" => filter.undelivered = parse::undelivered(value)?,
             "slower_than" => filter.slower_than_ms = Some(parse::duration(value)?.as_secs_f64() * 1e3),
             "limit" => self.limit = Some(number(value)?),
             "cursor" => self.cursor = Some(Cursor::parse(value).ok_or("not a cursor of this API")?),
@@ -108,6 +109,7 @@ pub fn query_of(filter: &Filter) -> String {
         ("route", filter.route.clone()),
         ("status", filter.status.map(|(from, to)| format!("{from}-{to}"))),
         ("errors", filter.errors.then(|| "true".to_owned())),
+        ("delivery", filter.undelivered.then(|| "failed".to_owned())),
         ("slower_than", filter.slower_than_ms.map(|ms| format!("{ms}ms"))),
     ] {
         if let Some(value) = value {
@@ -160,6 +162,7 @@ mod tests {
             route: some("/v1/chat"),
             status: Some((400, 499)),
             errors: true,
+            undelivered: true,
             slower_than_ms: Some(Duration::from_micros(1_234_567).as_secs_f64() * 1e3),
         };
         for filter in [Filter::default(), filter] {

@@ -1,5 +1,8 @@
 //! The console over HTTP.
 
+mod deliveries;
+
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -11,12 +14,13 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use super::*;
-use crate::calls::fixtures::{STARTED, chat, nth, with};
+use crate::calls::fixtures::{STARTED, chat, http, nth, with};
 use crate::calls::{Retention, Store};
 use crate::db::Db;
 use crate::status::ServerStats;
 use ai_tracing_core::record::CallRecord;
 use ai_tracing_export::exporter::{Delivery, Exporter};
+use ai_tracing_export::{Address, Deliveries, DestinationStats, Fate};
 
 const TOKEN: &str = "a token of the tests";
 
@@ -24,7 +28,35 @@ const TOKEN: &str = "a token of the tests";
 struct Fixture {
     dir: TempDir,
     store: Option<Store>,
+    elsewhere: Arc<Mutex<Elsewhere>>,
     router: Router,
+}
+
+/// The engine, as far as the console knows it.
+#[derive(Default)]
+struct Elsewhere {
+    destinations: Vec<DestinationStats>,
+    /// Ids of the records that were sent again.
+    resent: Vec<String>,
+}
+
+impl Elsewhere {
+    fn exports(shared: &Arc<Mutex<Self>>, store: &Store) -> Exports {
+        let (asked, sending, recorder) = (Arc::clone(shared), Arc::clone(shared), store.recorder());
+        Exports {
+            outcomes: store.outcomes(),
+            destinations: Box::new(move || asked.lock().unwrap().destinations.clone()),
+            resend: Box::new(move |key, record| {
+                let mut elsewhere = sending.lock().unwrap();
+                let label = elsewhere.destinations.iter().find(|it| it.key == Some(key))?.name.clone();
+                elsewhere.resent.push(record.id.clone());
+                let (done, told) = tokio::sync::oneshot::channel();
+                recorder.told(&Address { key, label }, &record.id, Fate::Waiting, ai_tracing_export::clock::now());
+                done.send(()).unwrap();
+                Some(told)
+            }),
+        }
+    }
 }
 
 struct Answer {
@@ -53,7 +85,7 @@ impl Fixture {
             "_format_version": "3.0",
             "services": [{ "name": "ai", "url": "https://llm.test", "routes": [{ "name": "chat", "paths": ["/"] }] }],
             "plugins": [{ "name": "ai-tracing", "config": {
-                "langfuse_enabled": true, "langfuse_public_key": "pk-hunter2", "langfuse_secret_key": "{vault://env/SECRET}",
+                "langfuse_enabled": true, "langfuse_public_key": "pk-hunter2", "langfuse_secret_key": "{vault://env/PATH}",
                 "langfuse_endpoint": "https://langfuse.test/api/public/ingestion",
                 "otlp_endpoint": "https://otlp.test", "otlp_headers": { "Authorization": "Bearer hunter2" },
             } }],
@@ -73,8 +105,10 @@ impl Fixture {
         let access = Access::new(token, address, 7).unwrap();
         let now = || At(STARTED.0 + 3_600_000_000_000);
         let data_dir = dir.path().to_owned();
-        let console = Console::new(data_dir, store.changes(), node, access, now, address.ip().is_loopback());
-        Self { router: router(Arc::new(console)), dir, store: Some(store) }
+        let elsewhere = Arc::default();
+        let exports = Elsewhere::exports(&elsewhere, &store);
+        let console = Console::new(data_dir, store.changes(), node, access, exports, now, address.ip().is_loopback());
+        Self { router: router(Arc::new(console)), dir, store: Some(store), elsewhere }
     }
 
     async fn put(&self, records: &[Arc<CallRecord>]) {
@@ -153,6 +187,31 @@ async fn one_call_is_its_record_as_stored() {
 }
 
 #[tokio::test]
+async fn the_http_exchange_is_told_or_why_there_is_none() {
+    let fixture = Fixture::new();
+    let kept = with(1, |record| record.http = Some(Box::new(http())));
+    fixture.put(&[Arc::clone(&kept), Arc::new(nth(2))]).await;
+    let answer = fixture.get(&format!("/api/v1/calls/{}/http", kept.id)).await;
+    assert_eq!((answer.status, answer.json()), (StatusCode::OK, serde_json::to_value(http()).unwrap()));
+    assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json; charset=utf-8");
+    assert_eq!(fixture.get(&format!("/api/v1/calls/{}/http", kept.trace_id)).await.status, StatusCode::OK);
+    let message = async |path: &str| {
+        let answer = fixture.get(&format!("/api/v1/calls/{path}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        answer.json()["message"].as_str().unwrap().to_owned()
+    };
+    assert!(message(&format!("{}/http", nth(2).id)).await.contains("capture_http"));
+    assert_eq!(message("ffff/http").await, "No call or trace with this id");
+    for nothing in [format!("{}/body", kept.id), format!("{}/http/x", kept.id), "/http".to_owned()] {
+        message(&nothing).await;
+    }
+    let answer = fixture.get("/api/v1/calls/019b7da0-0000/http").await;
+    assert_eq!(answer.status, StatusCode::MULTIPLE_CHOICES);
+    // What is answered for a call as such has none of it.
+    assert!(!fixture.get(&format!("/api/v1/calls/{}", kept.id)).await.text.contains("api-version"));
+}
+
+#[tokio::test]
 async fn sums_sessions_users_and_values() {
     let fixture = Fixture::new();
     let records: Vec<_> = (0..4).map(|n| with(n, |r| r.context.session_id = Some(format!("s/{}", n % 2)))).collect();
@@ -181,7 +240,7 @@ async fn settings_hide_secrets() {
     assert!(!answer.text.contains("hunter2"), "{}", answer.text);
     let config = &answer.json()["plugins"][0]["config"];
     assert_eq!(config["langfuse_public_key"], "(hidden)");
-    assert_eq!(config["langfuse_secret_key"], "{vault://env/SECRET}");
+    assert_eq!(config["langfuse_secret_key"], "{vault://env/PATH}");
     assert_eq!(config["otlp_headers"], json!({ "Authorization": "(hidden)" }));
     assert_eq!(config["otlp_endpoint"], "https://otlp.test");
     assert_eq!(answer.json()["services"][0]["name"], "ai");
@@ -319,7 +378,7 @@ fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
 async fn the_openapi_file_tells_what_there_is() {
     let document: Value = serde_saphyr::from_str(include_str!("../../../../docs/api/openapi.yaml")).unwrap();
     let fixture = Fixture::new();
-    fixture.put(&[Arc::new(chat())]).await;
+    fixture.put(&[Arc::new(CallRecord { http: Some(Box::new(http())), ..chat() })]).await;
     for (path, methods) in document["paths"].as_object().unwrap() {
         if path == "/events" || methods.get("get").is_none() {
             continue;
@@ -332,6 +391,16 @@ async fn the_openapi_file_tells_what_there_is() {
             let found = keys(&answer.json());
             assert_eq!(properties(schema), [found.clone(), found], "{path}");
         }
+    }
+    let http = fixture.get(&format!("/api/v1/calls/{}/http", chat().id)).await.json();
+    let (request, response) = (&http["request"], &http["response"]);
+    for (schema, value) in [
+        ("HttpRequest", request),
+        ("HttpResponse", response),
+        ("HttpFields", &request["headers"]),
+        ("HttpBody", &response["body"]),
+    ] {
+        assert_eq!(properties(&document["components"]["schemas"][schema]), [keys(value), keys(value)], "{schema}");
     }
     let call = keys(&fixture.get("/api/v1/calls").await.json()["calls"][0]);
     assert_eq!(properties(&document["components"]["schemas"]["Summary"]), [call.clone(), call]);

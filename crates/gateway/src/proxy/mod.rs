@@ -322,4 +322,8 @@ impl capture::Headers for Fields<'_> {
     fn get(&self, name: &str) -> Option<Cow<'_, str>> {
         self.0.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
+
+    fn each(&self, see: &mut dyn FnMut(&[u8], &[u8])) {
+        self.0.iter().for_each(|(name, value)| see(name.as_str().as_bytes(), value.as_bytes()));
+    }
 }

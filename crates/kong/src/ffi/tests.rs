@@ -8,10 +8,19 @@ fn text(text: &str) -> Text {
     Text { at: text.as_ptr(), length: text.len() }
 }
 
+const NONE: NginxText = NginxText { length: 0, at: ptr::null() };
+
+fn header(name: &str, value: &str) -> NginxHeader {
+    let text = |text: &str| NginxText { length: text.len() as i32, at: text.as_ptr() };
+    NginxHeader { name: text(name), value: text(value) }
+}
+
 fn begin(config: i32, out: &mut [u8]) -> i32 {
     let row = ["POST", "/v1/chat/completions", "", "h"].map(text);
-    // SAFETY: four texts, and a buffer of its length.
-    unsafe { ai_tracing_begin(config, row.as_ptr(), 4, 80, 0, out.as_mut_ptr(), out.len()) }
+    let headers =
+        [header("tracestate", "a=b"), NginxHeader { value: NginxText { length: -1, ..NONE }, ..header("x", "") }];
+    // SAFETY: four texts, two headers, and a buffer of its length.
+    unsafe { ai_tracing_begin(config, row.as_ptr(), 4, headers.as_ptr(), 2, 80, 0, out.as_mut_ptr(), out.len()) }
 }
 
 #[test]
@@ -25,10 +34,10 @@ fn a_call_from_begin_to_stop() {
         let config = ai_tracing_config_put(c"{}".as_ptr().cast(), 2, out.as_mut_ptr(), out.len());
         assert!(config > 0);
         let call = begin(config, &mut out);
-        assert!(call > 0 && out.starts_with(b"00-"));
+        assert!(call > 0 && out.starts_with(b"00-") && out.get(55) == Some(&1));
+        assert!(begin(config, &mut out[..55]) > 0, "no room for the last byte");
         let body = r#"{"model":"m","messages":[]}"#;
         assert_eq!(ai_tracing_request_body(call, body.as_ptr(), body.len()), 1);
-        assert_eq!(ai_tracing_forward(call), 1);
         let head = [text("content-type"), text("application/json")];
         assert_eq!(ai_tracing_response_head(call, 200, head.as_ptr(), 2), 1);
         assert_eq!(ai_tracing_response_body(call, b"{}".as_ptr(), 2), 1);
@@ -37,7 +46,7 @@ fn a_call_from_begin_to_stop() {
         assert!(numbers.contains(r#""request_model":"m""#), "{numbers}");
         assert_eq!(ai_tracing_finish(call, 0, 0, ptr::null_mut(), 0), 0);
         let length = ai_tracing_stats(out.as_mut_ptr(), out.len());
-        assert!(String::from_utf8_lossy(&out[..length as usize]).contains(r#""begun":1"#));
+        assert!(String::from_utf8_lossy(&out[..length as usize]).contains(r#""begun":2"#));
         assert_eq!(ai_tracing_stats(out.as_mut_ptr(), 3), 0);
         assert_eq!((ai_tracing_config_drop(config), ai_tracing_config_drop(config)), (1, 0));
         assert_eq!((ai_tracing_stop(5000), ai_tracing_stop(5000)), (1, 0));
@@ -80,10 +89,11 @@ fn nothing_breaks_on_null_and_nonsense() {
             let config = ai_tracing_config_put(ptr::null(), 9, ptr::null_mut(), 9);
             assert_eq!(config, 0, "no JSON, and no room to say so");
             for number in [0, -1, i32::MIN, i32::MAX, 131_073] {
-                assert_eq!(ai_tracing_begin(number, ptr::null(), 7, -1, -1, ptr::null_mut(), 7), 0);
+                assert_eq!(ai_tracing_begin(number, ptr::null(), 7, ptr::null(), 7, -1, -1, ptr::null_mut(), 7), 0);
                 assert_eq!(ai_tracing_request_body(number, ptr::null(), usize::MAX), 0);
                 assert_eq!(ai_tracing_request_file(number, ptr::null(), 1), 0);
-                assert_eq!(ai_tracing_request_unseen(number) + ai_tracing_forward(number), 0);
+                assert_eq!(ai_tracing_request_unseen(number), 0);
+                assert_eq!(ai_tracing_answered_in(number, ptr::null(), 3), 0);
                 assert_eq!(ai_tracing_response_head(number, -5, ptr::null(), i32::MAX), 0);
                 assert_eq!(ai_tracing_response_body(number, ptr::null(), 1), 0);
                 assert_eq!(ai_tracing_finish(number, number, number, ptr::null_mut(), 1), 0);

@@ -17,6 +17,18 @@ fn text(text: &[u8]) -> Text {
     Text { at: text.as_ptr(), length: text.len() }
 }
 
+/// Name and value from each line; a line that is missing is no text.
+fn headers(lines: &[u8]) -> Vec<NginxHeader> {
+    let text = |line: Option<&&[u8]>| {
+        line.map_or(NginxText { length: -1, at: ptr::null() }, |line| NginxText {
+            length: line.len() as i32,
+            at: line.as_ptr(),
+        })
+    };
+    let lines: Vec<&[u8]> = lines.split(|byte| *byte == b'\n').collect();
+    lines.chunks(2).map(|pair| NginxHeader { name: text(pair.first()), value: text(pair.get(1)) }).collect()
+}
+
 /// Takes the steps of `input`.
 pub fn kong(input: &[u8]) {
     let mut out = [0; 4096];
@@ -44,17 +56,17 @@ pub fn kong(input: &[u8]) {
                     ai_tracing_config_drop(config);
                 }
                 2 => {
-                    let mut row: Vec<Text> = HEAD.iter().map(|part| text(part.as_bytes())).collect();
-                    row.extend(bytes.split(|byte| *byte == b'\n').map(text));
-                    let count = row.len().saturating_sub(usize::from(*pick) / 32) as i32;
+                    let (row, headers) = (HEAD.map(|part| text(part.as_bytes())), headers(bytes));
                     let number = ai_tracing_begin(
                         config,
                         row.as_ptr(),
-                        count,
+                        row.len().saturating_sub(usize::from(*pick) / 32) as i32,
+                        headers.as_ptr(),
+                        headers.len() as i32,
                         i32::from(*pick),
                         i32::from(*length),
                         out.as_mut_ptr(),
-                        55,
+                        56,
                     );
                     assert!(number >= 0);
                     if number > 0 {
@@ -72,7 +84,7 @@ pub fn kong(input: &[u8]) {
                     ai_tracing_request_unseen(call);
                 }
                 6 => {
-                    ai_tracing_forward(call);
+                    ai_tracing_answered_in(call, at, size);
                 }
                 7 => {
                     let row: Vec<Text> = bytes.split(|byte| *byte == b'\n').map(text).collect();
@@ -82,7 +94,7 @@ pub fn kong(input: &[u8]) {
                     ai_tracing_response_body(call, at, size);
                 }
                 9 => {
-                    let open = ai_tracing_forward(call);
+                    let open = ai_tracing_response_body(call, ptr::null(), 0);
                     let length = ai_tracing_finish(call, i32::from(*length), 1, out.as_mut_ptr(), out.len());
                     finished += u64::from(open == 1);
                     assert!(open == 1 || length == 0);

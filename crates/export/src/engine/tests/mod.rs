@@ -1,9 +1,11 @@
 //! The engine as its hosts use it: real threads, destinations that tell over channels.
 
+mod deliveries;
 mod spooled;
 
 use std::sync::mpsc;
 
+use ai_tracing_core::settings::HttpPolicy;
 use serde_json::json;
 
 use super::*;
@@ -27,7 +29,7 @@ impl Exporter for Telling {
 
     fn limits(&self) -> BatchLimits {
         // A batch is never full and never due: only a flush sends it.
-        BatchLimits { max_records: 1000, max_bytes: usize::MAX, max_delay: Duration::from_secs(3600) }
+        BatchLimits { max_records: 1000, max_bytes: usize::MAX, max_delay: Duration::from_secs(3600), max_requests: 1 }
     }
 
     fn encode(&self, records: &[Arc<CallRecord>]) -> Result<Vec<String>, EncodeError> {
@@ -72,7 +74,7 @@ fn telling(answer: Option<Delivery>) -> (Telling, mpsc::Receiver<String>) {
 }
 
 fn engine() -> Engine {
-    Engine::start(Options::default(), Vec::new()).unwrap()
+    Engine::start(Options::default(), Vec::new(), None).unwrap()
 }
 
 fn tracer() -> Arc<Tracer> {
@@ -112,6 +114,20 @@ fn a_call_reaches_every_destination_by_itself() {
     }
     assert_eq!(engine.stats().records, 3);
     engine.shutdown(LONG);
+}
+
+#[test]
+fn http_exchanges_are_copied_only_where_somebody_keeps_them() {
+    for (keeps_http, asked, expected) in [
+        (false, "full", HttpPolicy::Off),
+        (true, "none", HttpPolicy::Off),
+        (true, "headers", HttpPolicy::Headers),
+        (true, "full", HttpPolicy::Full),
+    ] {
+        let engine = Engine::start(Options { keeps_http, ..Options::default() }, Vec::new(), None).unwrap();
+        let tracer = engine.tracer(&config(json!({"capture_http": asked})), &|_| None).unwrap();
+        assert_eq!(tracer.settings.http, expected, "{keeps_http} {asked}");
+    }
 }
 
 #[test]
@@ -189,7 +205,7 @@ fn a_defect_costs_one_trace() {
             assert!(record.id.is_empty(), "a defect");
         }
     }
-    let engine = Engine::start(Options::default(), vec![Box::new(Defect)]).unwrap();
+    let engine = Engine::start(Options::default(), vec![Box::new(Defect)], None).unwrap();
     let (lazy, hears) = telling(Some(Delivery::Accepted));
     engine.always(lazy, QueueOptions::default());
     (0..2).for_each(|_| engine.sink().offer(testing::finished(b"{}"), &tracer()));

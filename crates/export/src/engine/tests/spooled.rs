@@ -22,7 +22,7 @@ impl Exporter for Picky {
     }
 
     fn limits(&self) -> BatchLimits {
-        BatchLimits { max_records: 1, max_bytes: usize::MAX, max_delay: Duration::ZERO }
+        BatchLimits { max_records: 1, max_bytes: usize::MAX, max_delay: Duration::ZERO, max_requests: 1 }
     }
 
     fn encode(&self, records: &[Arc<CallRecord>]) -> Result<Vec<u32>, EncodeError> {
@@ -51,7 +51,7 @@ struct Run {
 impl Run {
     fn start(dir: &Path, takes: fn(u32) -> Delivery) -> Self {
         let spool = Some(spool::Options::new(dir.to_owned()));
-        let engine = Engine::start(Options { spool, ..Options::default() }, Vec::new()).unwrap();
+        let engine = Engine::start(Options { spool, ..Options::default() }, Vec::new(), None).unwrap();
         let (told, hears) = mpsc::channel();
         engine.always(Picky { told, takes }, QueueOptions { max_entries: 3, ..QueueOptions::default() });
         Self { engine, hears }
@@ -170,14 +170,14 @@ fn what_lies_in_the_spool_is_for_the_destination_that_it_was_for() {
     let dir = TempDir::new().unwrap();
     let spool = || Some(spool::Options::new(dir.path().to_owned()));
     let none = |_: &str| None;
-    let first = Engine::start(Options { spool: spool(), ..Options::default() }, Vec::new()).unwrap();
+    let first = Engine::start(Options { spool: spool(), ..Options::default() }, Vec::new(), None).unwrap();
     // Nobody listens there.
     let tracer = first.tracer(&langfuse("sk-lf-1"), &none).unwrap();
     first.sink().offer(testing::finished(b"{}"), &tracer);
     drop(tracer);
     assert_eq!(first.shutdown(LONG).kept, 1);
 
-    let second = Engine::start(Options { spool: spool(), ..Options::default() }, Vec::new()).unwrap();
+    let second = Engine::start(Options { spool: spool(), ..Options::default() }, Vec::new(), None).unwrap();
     let other = AiTracing { langfuse_public_key: Some("pk-lf-2".into()), ..langfuse("sk-lf-1") };
     let other = second.tracer(&other, &none).unwrap();
     let same = second.tracer(&langfuse("sk-lf-2"), &none).unwrap();

@@ -49,6 +49,11 @@ impl Config {
         })
     }
 
+    /// Name and address, for people.
+    pub fn label(&self) -> String {
+        format!("langfuse {}", self.base)
+    }
+
     /// The same project, with the same form of its traces; a corrected secret delivers what waits.
     pub fn identity(&self) -> LaneKey {
         let observations = match self.observations {

@@ -32,6 +32,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
+use prost::Message as _;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -41,6 +42,7 @@ use self::answer::Verdict;
 use self::shape::Trace;
 use super::answer::without;
 use super::ask::{ask, oversize};
+use super::proto::ExportTraceServiceRequest;
 use super::{BatchLimits, Delivery, EncodeError, Exporter};
 use crate::http::{Answer, Client, Version, gzip};
 use crate::pause;
@@ -206,7 +208,7 @@ impl Exporter for Langfuse {
     }
 
     fn label(&self) -> String {
-        format!("langfuse {}", self.config.base)
+        self.config.label()
     }
 
     fn limits(&self) -> BatchLimits {
@@ -218,6 +220,7 @@ impl Exporter for Langfuse {
             max_records: self.config.batching.max_batch_size,
             max_bytes: MAX_INGESTION / copies,
             max_delay: self.config.batching.max_coalescing_delay,
+            max_requests: self.config.batching.concurrency_limit,
         }
     }
 
@@ -242,6 +245,13 @@ impl Exporter for Langfuse {
     }
 }
 
+/// The OTLP request of one record.
+pub(crate) fn request(config: &Config, record: &CallRecord) -> ExportTraceServiceRequest {
+    let request = |once| otlp::request(&[Trace::of(record, config.observations, once)]);
+    let whole = request(false);
+    if whole.encoded_len() > MAX_OTLP { request(true) } else { whole }
+}
+
 /// What would be sent for `records`, whole: by OTLP (protobuf, not compressed) and by the batch API (JSON). For looking
 /// at payloads with other parsers.
 ///
@@ -254,7 +264,7 @@ pub fn payloads(
     let traces = || records.iter().map(|record| Trace::of(record, observations, false));
     let batch = ingestion::encode(&records.iter().zip(traces()).collect::<Vec<_>>());
     let batch = batch.map_err(|error| EncodeError(error.to_string()))?;
-    Ok((otlp::encode(&traces().collect::<Vec<_>>()), batch.body))
+    Ok((otlp::request(&traces().collect::<Vec<_>>()).encode_to_vec(), batch.body))
 }
 
 fn encode(records: &[Arc<CallRecord>], observations: LangfuseObservations, api: Api) -> Result<Payload, EncodeError> {
@@ -289,7 +299,7 @@ fn body(
 ) -> Result<(Vec<u8>, HashMap<String, usize>), EncodeError> {
     let traces = records.iter().inspect(|_| pause()).map(|record| Trace::of(record, observations, once));
     match api {
-        Api::Otlp => Ok((otlp::encode(&traces.collect::<Vec<_>>()), HashMap::new())),
+        Api::Otlp => Ok((otlp::request(&traces.collect::<Vec<_>>()).encode_to_vec(), HashMap::new())),
         Api::Ingestion => {
             let traces: Vec<_> = records.iter().zip(traces).collect();
             let batch = ingestion::encode(&traces).map_err(|error| EncodeError(error.to_string()))?;

@@ -3,7 +3,6 @@
 //! Observations do not inherit, so everything that belongs to the trace stands on each of its spans.
 
 use bytes::Bytes;
-use prost::Message;
 use serde_json::{Map, Value};
 
 use super::shape::{Kind, Observation, Trace};
@@ -18,19 +17,18 @@ use crate::pause;
 /// the bare name is the official SDK's own.
 const SCOPE: &str = "langfuse-sdk-ai-tracing";
 
-/// An `ExportTraceServiceRequest` in protobuf.
-pub(super) fn encode(traces: &[Trace]) -> Vec<u8> {
+/// The request of some traces.
+pub(super) fn request(traces: &[Trace]) -> ExportTraceServiceRequest {
     let scope = InstrumentationScope { name: SCOPE.into(), version: env!("CARGO_PKG_VERSION").into() };
     // No service.version: Langfuse would show it as the version of the observed application.
     let resource = Resource { attributes: vec![attribute("service.name", "ai-tracing")] };
     let spans = traces.iter().inspect(|_| pause()).flat_map(spans).collect();
-    let request = ExportTraceServiceRequest {
+    ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(resource),
             scope_spans: vec![ScopeSpans { scope: Some(scope), spans }],
         }],
-    };
-    request.encode_to_vec()
+    }
 }
 
 fn spans(trace: &Trace) -> impl Iterator<Item = Span> {

@@ -36,6 +36,11 @@ impl Config {
         }))
     }
 
+    /// Name and address, for people.
+    pub fn label(&self) -> String {
+        format!("otlp {}", self.target.url)
+    }
+
     /// The same receiver and tenant, with the same form of its spans. Headers tell tenants apart, and which of them do
     /// is the receiver's secret: all count.
     pub fn identity(&self) -> LaneKey {

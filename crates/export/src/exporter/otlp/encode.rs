@@ -30,18 +30,31 @@ pub(super) fn encode(
     resource: &[(String, String)],
     max: usize,
 ) -> Encoded {
+    match fitting(records, semconv, resource, max) {
+        Ok(request) => Encoded::Fits(request.encode_to_vec()),
+        Err(size) => Encoded::Oversize(size),
+    }
+}
+
+/// The request of a batch, of at most `max` bytes; how large it would be where it has to be cut into several.
+pub(super) fn fitting(
+    records: &[Arc<CallRecord>],
+    semconv: OtlpSemconv,
+    resource: &[(String, String)],
+    max: usize,
+) -> Result<ExportTraceServiceRequest, usize> {
     let mut size = 0;
     for bounds in BOUNDS {
         let request = request(records, semconv, resource, bounds);
         size = request.encoded_len();
         if size <= max {
-            return Encoded::Fits(request.encode_to_vec());
+            return Ok(request);
         }
         if records.len() > 1 {
             break;
         }
     }
-    Encoded::Oversize(size)
+    Err(size)
 }
 
 /// The request of a batch within bounds.

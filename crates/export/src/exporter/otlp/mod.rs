@@ -38,6 +38,7 @@ use self::encode::Encoded;
 use self::signal::Signal;
 use self::transport::Transport;
 use super::ask::oversize;
+use super::proto::ExportTraceServiceRequest;
 use super::{BatchLimits, Delivery, EncodeError, Exporter};
 use crate::http::Client;
 use crate::tracer::TracerError;
@@ -63,6 +64,12 @@ impl Otlp {
     }
 }
 
+/// The request of one record; how large it would be where it does not fit.
+pub(crate) fn request(config: &Config, record: &Arc<CallRecord>) -> Result<ExportTraceServiceRequest, usize> {
+    let max = transport::max_request(config.target.protocol);
+    encode::fitting(std::slice::from_ref(record), config.semconv, &config.resource, max)
+}
+
 impl Exporter for Otlp {
     type Payload = Payload;
 
@@ -71,7 +78,7 @@ impl Exporter for Otlp {
     }
 
     fn label(&self) -> String {
-        format!("otlp {}", self.transport.url())
+        self.config.label()
     }
 
     fn limits(&self) -> BatchLimits {
@@ -81,6 +88,7 @@ impl Exporter for Otlp {
             max_records: self.config.batching.max_batch_size,
             max_bytes: self.transport.max_request() / copies,
             max_delay: self.config.batching.max_coalescing_delay,
+            max_requests: self.config.batching.concurrency_limit,
         }
     }
 

@@ -84,10 +84,7 @@ impl Transport {
 
     /// Largest request in bytes before compression.
     pub fn max_request(&self) -> usize {
-        match self.target.protocol {
-            OtlpProtocol::Http => MAX_HTTP,
-            OtlpProtocol::Grpc => MAX_GRPC,
-        }
+        max_request(self.target.protocol)
     }
 
     /// A message as the body of a request.
@@ -141,5 +138,13 @@ impl Transport {
         grpc::hide(&mut answer.headers, &secrets);
         grpc::hide(&mut answer.trailers, &secrets);
         without(answer, &secrets)
+    }
+}
+
+/// Largest request in bytes before compression.
+pub(super) fn max_request(protocol: OtlpProtocol) -> usize {
+    match protocol {
+        OtlpProtocol::Http => MAX_HTTP,
+        OtlpProtocol::Grpc => MAX_GRPC,
     }
 }

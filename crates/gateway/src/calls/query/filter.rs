@@ -40,6 +40,8 @@ pub struct Filter {
     pub status: Option<(u16, u16)>,
     /// Only calls that failed in any way.
     pub errors: bool,
+    /// Only calls that a destination refused or gave up.
+    pub undelivered: bool,
     /// Took longer than this many milliseconds.
     pub slower_than_ms: Option<f64>,
 }
@@ -59,6 +61,9 @@ impl Filter {
         let index = if let Some((index, sql, value)) = by_id.into_iter().find(|(_, _, value)| value.is_some()) {
             conditions.add(sql, text(value));
             index
+        } else if self.undelivered {
+            conditions.sql.push("undelivered = 1".into());
+            "calls_undelivered"
         } else if self.errors || self.status.is_some_and(|(from, _)| from >= 400) {
             // Each status from 400 on is an error. Spelled as in the partial index, or SQLite would not use it.
             conditions.sql.push("is_error = 1".into());
@@ -99,6 +104,9 @@ impl Filter {
         all.add("duration_ms > ?", self.slower_than_ms.map(Value::Real));
         if self.errors || self.status.is_some_and(|(from, _)| from >= 400) {
             all.sql.push("is_error = 1".into());
+        }
+        if self.undelivered {
+            all.sql.push("undelivered = 1".into());
         }
         all
     }

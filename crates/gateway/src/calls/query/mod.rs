@@ -4,6 +4,7 @@
 //! A [`Reader`] opens the file read-only, so it works while the gateway writes and when it does not run. Each query is
 //! its own short read: nothing holds up the writer's checkpoints.
 
+mod deliveries;
 mod filter;
 mod groups;
 mod histogram;
@@ -19,9 +20,11 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::file::{self, FILE_NAME, VERSION};
+use super::http;
 use super::row::micros;
 use list::{COLUMNS, limit_value};
 
+pub use deliveries::Delivery;
 pub use filter::Filter;
 pub use groups::{Facet, User};
 pub use list::{Cursor, Order, Page, Position, Summary};
@@ -34,6 +37,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const IN_REACH: usize = 20_000;
 /// Candidates named at most for an id that fits several calls.
 const CANDIDATES: usize = 10;
+
+/// What is said of a call without an HTTP exchange. Which of the reasons it was is not stored.
+pub const NO_HTTP: &str = "Nothing is kept of this call's HTTP exchange: capture_http was none, or the call had to wait on \
+                           disk for the local store, or an earlier version stored it";
 
 /// Why the store cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +157,14 @@ impl Reader {
     pub fn record(&self, seq: i64) -> Result<Option<String>, ReadError> {
         let mut statement = self.connection.prepare_cached("SELECT record FROM records WHERE seq = ?")?;
         Ok(statement.query_row([seq], |row| row.get(0)).optional()?)
+    }
+
+    /// The JSON of what is kept of a call's HTTP exchange; `None` where nothing is.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn http(&self, seq: i64) -> Result<Option<String>, ReadError> {
+        Ok(http::read(&self.connection, seq)?)
     }
 
     /// Looks an id up: a call's id, a trace id, or the beginning of either.

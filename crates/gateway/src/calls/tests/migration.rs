@@ -69,10 +69,14 @@ fn what_is_deleted_is_gone_everywhere() {
     let path = dir.path().join(FILE_NAME);
     version_1(&path, &[Arc::new(nth(1)), Arc::new(nth(2)), Arc::new(nth(3))]);
     let mut connection = file::open(&path).unwrap();
-    insert(&connection, &Arc::new(nth(4)));
+    insert(&connection, &with(4, |record| record.http = Some(Box::new(fixtures::http()))));
+    let kept = |connection: &Connection| {
+        connection.query_row("SELECT count(*) FROM exchanges", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(kept(&connection), 1);
     connection.execute("DELETE FROM calls", []).unwrap();
     assert!(!backlog::step(&mut connection).unwrap());
-    for table in ["calls", "records", "unsearchable"] {
+    for table in ["calls", "records", "unsearchable", "exchanges"] {
         let rows: i64 = connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 0, "{table}");
     }

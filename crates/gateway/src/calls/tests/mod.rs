@@ -1,3 +1,4 @@
+mod deliveries;
 mod lists;
 mod migration;
 mod sums;
@@ -55,6 +56,20 @@ async fn what_is_stored_is_the_records_json_and_its_columns() {
     assert_eq!(reader.record(call.seq).unwrap().unwrap(), serde_json::to_string(&chat()).unwrap());
     assert_eq!(page.next, None);
     insta::assert_debug_snapshot!(call);
+}
+
+#[tokio::test]
+async fn the_http_exchange_is_stored_beside_the_record() {
+    let dir = TempDir::new().unwrap();
+    let store = open(&dir);
+    let kept = with(1, |record| record.http = Some(Box::new(fixtures::http())));
+    // Sent again after a retry, from disk: what was stored first stays.
+    assert_eq!(put(&store, &[kept, Arc::new(nth(1)), Arc::new(nth(2))]).await, Delivery::Accepted);
+    let reader = Reader::open(dir.path()).unwrap();
+    let stored: ai_tracing_core::http::Http = serde_json::from_str(&reader.http(1).unwrap().unwrap()).unwrap();
+    assert_eq!(stored, fixtures::http());
+    assert_eq!(reader.record(1).unwrap().unwrap(), serde_json::to_string(&nth(1)).unwrap(), "no part of the record");
+    assert_eq!(reader.http(2).unwrap(), None);
 }
 
 #[tokio::test]

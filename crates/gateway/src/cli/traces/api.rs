@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 
-use crate::calls::query::{Cursor, Filter, Found, Order, Page, Position, Summary};
+use crate::calls::query::{Cursor, Filter, Found, NO_HTTP, Order, Page, Position, Summary};
 use crate::cli::options::Secret;
 use crate::console::{NO_CALL, query_of};
 use crate::term::text::line;
@@ -140,12 +140,24 @@ impl Api {
 
     /// As [`crate::calls::query::Reader::record`].
     pub fn record(&self, id: &str) -> Result<Option<String>, ApiError> {
-        let (status, body) = self.get(&format!("calls/{}/record", encoded(id)))?;
+        self.part(id, "record", NO_CALL)
+    }
+
+    /// As [`crate::calls::query::Reader::http`].
+    pub fn http(&self, id: &str) -> Result<Option<String>, ApiError> {
+        self.part(id, "http", NO_HTTP)
+    }
+
+    /// The JSON of a call's part; `none` is the message for: there is none.
+    fn part(&self, id: &str, part: &str, none: &str) -> Result<Option<String>, ApiError> {
+        let (status, body) = self.get(&format!("calls/{}/{part}", encoded(id)))?;
         match status {
             StatusCode::OK => {
-                String::from_utf8(body.into()).map(Some).map_err(|_| self.foreign("a record that is no text"))
+                String::from_utf8(body.into()).map(Some).map_err(|_| self.foreign("JSON that is no text"))
             }
-            StatusCode::NOT_FOUND if message(&body).as_deref() == Some(NO_CALL) => Ok(None),
+            StatusCode::NOT_FOUND if message(&body).as_deref().is_some_and(|it| it == none || it == NO_CALL) => {
+                Ok(None)
+            }
             _ => Err(self.refused(status, &body)),
         }
     }

@@ -63,6 +63,14 @@ pub fn status(text: &str) -> Result<(u16, u16), String> {
     code(from).zip(code(to)).filter(|(from, to)| from <= to).ok_or_else(wanted)
 }
 
+/// What is asked for of deliveries: `failed` is all that there is.
+///
+/// # Errors
+/// Says what would be right.
+pub fn undelivered(text: &str) -> Result<bool, String> {
+    if text == "failed" { Ok(true) } else { Err("not failed".to_owned()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

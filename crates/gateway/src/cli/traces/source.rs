@@ -62,6 +62,14 @@ impl Source {
         })
     }
 
+    /// As [`Reader::http`].
+    pub fn http(&self, call: &Summary) -> Result<Option<String>> {
+        Ok(match self {
+            Self::File(reader) => reader.http(call.seq)?,
+            Self::Api(api) => api.http(&call.id)?,
+        })
+    }
+
     /// As [`Reader::find`].
     pub fn find(&self, id: &str) -> Result<Found> {
         Ok(match self {

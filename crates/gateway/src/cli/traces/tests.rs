@@ -6,7 +6,7 @@ use clap::Parser;
 use tempfile::TempDir;
 
 use super::*;
-use crate::calls::fixtures::{SECOND, STARTED, chat, nth, with};
+use crate::calls::fixtures::{SECOND, STARTED, chat, http, nth, with};
 use crate::calls::{Retention, Store};
 use crate::term::text;
 
@@ -213,6 +213,18 @@ fn the_newest_stands_last_and_limits_count_from_there() {
 fn show_prints_every_part() {
     let dir = store(&[Arc::new(chat())]);
     insta::assert_snapshot!(run(dir.path(), columns(80), &["show", "4bf92f35"]).unwrap());
+}
+
+#[test]
+fn show_prints_the_http_exchange_or_why_there_is_none() {
+    let kept = with(1, |record| record.http = Some(Box::new(http())));
+    let same_trace = with(2, |record| record.trace_id.clone_from(&kept.trace_id));
+    let dir = store(&[Arc::clone(&kept), Arc::clone(&same_trace)]);
+    let show = |id: &str| run(dir.path(), PIPE, &["show", id, "--format", "http"]);
+    let shown: serde_json::Value = serde_json::from_str(&show(&kept.id).unwrap()).unwrap();
+    assert_eq!(shown, serde_json::to_value(http()).unwrap());
+    assert_eq!(show(&same_trace.id).unwrap_err().to_string(), NO_HTTP);
+    assert!(show(&kept.trace_id).unwrap().ends_with("}\nnull\n"), "one after the other");
 }
 
 #[test]

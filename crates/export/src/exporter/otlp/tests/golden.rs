@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ai_tracing_config::ai_tracing::OtlpSemconv;
 use ai_tracing_core::capture::{Capture, Headers, Ids, RequestHead};
 use ai_tracing_core::record::{CallRecord, End};
-use ai_tracing_core::settings::{ContentPolicy, Settings};
+use ai_tracing_core::settings::{ContentPolicy, HttpPolicy, Settings};
 use ai_tracing_core::time::At;
 use serde_json::{Value, json};
 
@@ -135,11 +135,15 @@ impl Headers for Json {
     fn get(&self, name: &str) -> Option<Cow<'_, str>> {
         (name == "content-type").then_some("application/json".into())
     }
+
+    fn each(&self, see: &mut dyn FnMut(&[u8], &[u8])) {
+        see(b"x-note", b"canary-header");
+    }
 }
 
 /// A call as the capture reads it, under a policy.
 fn captured(content: ContentPolicy) -> Arc<CallRecord> {
-    let settings = Arc::new(Settings { content, sampling_ratio: 1.0, ..Settings::default() });
+    let settings = Arc::new(Settings { content, http: HttpPolicy::Full, sampling_ratio: 1.0, ..Settings::default() });
     let head = RequestHead {
         method: "POST",
         path: "/v1/chat/completions",
@@ -171,6 +175,13 @@ fn captured(content: ContentPolicy) -> Arc<CallRecord> {
     });
     capture.response_body(body.to_string().as_bytes(), At(1_767_323_046_000_000_000));
     Arc::new(capture.finish(End::Complete, At(1_767_323_046_000_000_000)).into_record().unwrap())
+}
+
+#[test]
+fn the_http_exchange_stays_at_home() {
+    let record = captured(ContentPolicy::Full);
+    assert!(serde_json::to_string(&record.http).unwrap().contains("canary-header"));
+    assert!(!request(&[record], OtlpSemconv::Both).to_string().contains("canary-header"));
 }
 
 #[test]
