@@ -11,12 +11,14 @@ export function SessionPage({ id }: { id: string }) {
   const { data, error } = useLoad<Session>(`sessions/${encodeURIComponent(id)}`, '', 10_000);
   const { params } = usePlace();
   const story = params.get('as') === 'story';
+  const newest = params.get('order') === 'newest';
   const toggle = () => change({ as: story ? null : 'story', call: null });
   useKeys({ t: toggle });
   const head = (
     <div class="session">
       <div class="title">
         <h1>Session <bdi>{id}</bdi></h1>
+        {!story && <button type="button" class="toggle" aria-pressed={newest} title="The newest call on top; new ones appear by themselves" onClick={() => change({ order: newest ? null : 'newest' })}>Newest first</button>}
         <button type="button" class="toggle" aria-pressed={story} title="As one conversation (t)" onClick={toggle}>Story</button>
       </div>
       {error && <p class="error" role="alert">{error}</p>}
@@ -35,7 +37,7 @@ export function SessionPage({ id }: { id: string }) {
     </div>
   );
   if (story) return <div class="calls">{head}<Story session={id} /></div>;
-  return <CallsPage fixed={{ session: id }} order="oldest" head={head} />;
+  return <CallsPage fixed={{ session: id }} order={newest ? 'newest' : 'oldest'} head={head} />;
 }
 
 export function Fact({ name, value }: { name: string; value: string }) {

@@ -69,13 +69,13 @@ class Reply:
 class Gateway:
     """One running `ai-tracing start`."""
 
-    def __init__(self, folder: Path, *args: str, env: dict[str, str] | None = None, data_dir: Path | None = None):
+    def __init__(self, folder: Path, *args: str, env: dict[str, str] | None = None, data_dir: Path | None = None, console: str = "127.0.0.1:0"):
         folder.mkdir(parents=True, exist_ok=True)
         self.data_dir = data_dir or folder / "data"
         self.stdout_path, self.stderr_path = folder / "stdout", folder / "stderr"
         self.args = [
             *("--proxy-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--status-listen", "127.0.0.1:0"),
-            *("--console-listen", "127.0.0.1:0"),
+            *("--console-listen", console),
             *("--data-dir", str(self.data_dir)),
             *map(str, args),
         ]

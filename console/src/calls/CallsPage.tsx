@@ -30,24 +30,25 @@ export function CallsPage({ fixed = {}, order = 'newest', head }: Props) {
   const at = useRef(selected);
   at.current = selected;
 
-  const move = (by: number) => {
-    if (list.calls.length === 0) return;
-    const index = list.calls.findIndex((call) => call.id === at.current);
-    const to = index < 0 ? 0 : Math.min(Math.max(index + by, 0), list.calls.length - 1);
-    const call = list.calls[to]!;
+  const select = (index: number) => {
+    const call = list.calls[Math.min(Math.max(index, 0), list.calls.length - 1)];
+    if (!call) return;
     at.current = call.id;
     setMarked(call.id);
     // Passing by is no step to go back to.
     if (open) change({ call: call.id }, true);
   };
-  const end = (last: boolean) => move(last ? list.calls.length : -list.calls.length);
+  const move = (by: number) => {
+    const index = list.calls.findIndex((call) => call.id === at.current);
+    select(index < 0 ? 0 : index + by);
+  };
   useKeys({
     j: () => move(1),
     ArrowDown: () => move(1),
     k: () => move(-1),
     ArrowUp: () => move(-1),
-    g: () => end(false),
-    G: () => end(true),
+    g: () => select(0),
+    G: () => select(list.calls.length - 1),
     Enter: () => at.current && change({ call: at.current }),
     Escape: () => (open ? close() : setMarked(null)),
     e: () => change({ errors: params.get('errors') === 'true' ? null : 'true' }),
@@ -70,7 +71,7 @@ export function CallsPage({ fixed = {}, order = 'newest', head }: Props) {
       )}
       <div class="panes">
         <CallsTable
-          key={asked.toString()}
+          key={`${order} ${asked}`}
           list={list}
           selected={selected}
           scroller={scroller}

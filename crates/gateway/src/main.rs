@@ -15,6 +15,7 @@ mod plugin;
 mod proxy;
 mod status;
 mod term;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -48,7 +48,7 @@ impl Retainer {
         Self { retention, crowded: false }
     }
 
-    /// Does one step.
+    /// Deletes what is too old or too much: one step.
     pub fn step(&mut self, connection: &Connection, now: At) -> rusqlite::Result<Step> {
         let aged_out = self.delete_aged(connection, now)?;
         if aged_out > 0 {
@@ -63,13 +63,19 @@ impl Retainer {
             self.crowded = crowded_out > 0;
             return Ok(Step { crowded_out, more: crowded_out > 0, ..Step::default() });
         }
-        // Free pages are filled by the next calls; they are given back where they are many or the file is too large.
-        let wasteful = space.free > space.pages / 4 || space.file_bytes() > self.retention.max_bytes;
-        if wasteful && space.free > 0 {
-            connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES_A_STEP})"))?;
-            return Ok(Step { more: Space::of(connection)?.free < space.free, ..Step::default() });
-        }
         Ok(Step::default())
+    }
+
+    /// Gives free pages back to the file system: one step; false once nothing is left to give. Pages are filled by the
+    /// next calls, so they are given back only where they are many or the file is too large.
+    pub fn shrink(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        let space = Space::of(connection)?;
+        let wasteful = space.free > space.pages / 4 || space.file_bytes() > self.retention.max_bytes;
+        if !wasteful || space.free == 0 {
+            return Ok(false);
+        }
+        connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES_A_STEP})"))?;
+        Ok(Space::of(connection)?.free < space.free)
     }
 
     fn delete_aged(&self, connection: &Connection, now: At) -> rusqlite::Result<usize> {

@@ -35,3 +35,7 @@ CREATE TABLE exchanges (
 CREATE TRIGGER exchanges_deleted AFTER DELETE ON calls BEGIN
     DELETE FROM exchanges WHERE seq = old.seq;
 END;
+
+-- The calls of a trace in order, however many there are.
+DROP INDEX calls_trace;
+CREATE INDEX calls_trace ON calls (trace_id, started_at);

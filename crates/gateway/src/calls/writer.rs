@@ -341,9 +341,27 @@ impl Writer {
         let Some(connection) = &mut self.connection else { return };
         match backlog::step(connection) {
             Ok(true) => *due = Instant::now(),
-            Ok(false) => {}
+            // Last, because what is indexed fills free pages.
+            Ok(false) => self.shrink(due),
             Err(error) => {
                 warn!(%error, "AI Tracing: the local store cannot index older calls");
+                self.after(&error);
+            }
+        }
+    }
+
+    /// One step of giving room back to the file system; `due` becomes now while there is more to do.
+    fn shrink(&mut self, due: &mut Instant) {
+        let Some(connection) = &self.connection else { return };
+        match self.retainer.shrink(connection) {
+            Ok(more) => {
+                self.counters.note_size(connection);
+                if more {
+                    *due = Instant::now();
+                }
+            }
+            Err(error) => {
+                warn!(%error, "AI Tracing: the local store cannot give room back");
                 self.after(&error);
             }
         }

@@ -1,8 +1,10 @@
 //! `ai-tracing traces`: what the local store holds, as a table, as JSON lines, or one call in full.
 
+mod api;
 mod list;
 pub mod parse;
 mod show;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -14,20 +16,24 @@ use ai_tracing_core::time::At;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::options::Secret;
 use super::shown_json;
-use crate::calls::query::{Filter, Found, NO_HTTP, Reader};
+use crate::calls::query::{Filter, Found, NO_HTTP, Order, Summary};
 use crate::term::Terminal;
 use ai_tracing_export::clock::now;
 
 pub use list::Listing;
 pub use show::write_call;
+use source::Source;
 
-/// How often `--follow` looks for new calls.
-const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+/// Calls of a trace that are read at once.
+const PAGE: usize = 100;
 
 /// Lists the traced calls, or shows one.
 ///
-/// Lists like a log: the newest call stands last, times are UTC. Works while the gateway runs and when it does not.
+/// Lists like a log: the newest call stands last, times are UTC. Reads the file, so it works while the gateway runs and
+/// when it does not; with --url it asks a gateway that runs, here or elsewhere, and prints the same.
+///
 /// `-` is unknown, `~` before token counts says that they are estimated. On a narrow terminal the least needed columns
 /// are left out and named below the table; a pipe gets them all.
 #[derive(Args, Debug)]
@@ -39,6 +45,12 @@ pub struct Traces {
     /// Directory of the gateway's data.
     #[arg(long, global = true, env = "AI_TRACING_DATA_DIR", default_value_os_t = super::default_data_dir(), value_name = "DIR")]
     data_dir: PathBuf,
+    /// Address of a gateway's console, such as `http://127.0.0.1:8002`: reads there instead of in --data-dir. Empty: none.
+    #[arg(long, global = true, env = "AI_TRACING_CONSOLE_URL", value_name = "URL")]
+    url: Option<String>,
+    /// The console's token, where it asks for one.
+    #[arg(long, global = true, env = "AI_TRACING_CONSOLE_TOKEN", value_name = "SECRET", hide_env_values = true)]
+    console_token: Option<Secret>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -74,6 +86,9 @@ struct FilterArgs {
     /// Only calls that failed in any way: HTTP status, an error in the answer, or an early end.
     #[arg(long)]
     errors: bool,
+    /// Trace id, in full.
+    #[arg(long, value_name = "ID")]
+    trace: Option<String>,
     /// User id.
     #[arg(long, value_name = "ID")]
     user: Option<String>,
@@ -149,6 +164,7 @@ impl FilterArgs {
         Filter {
             since: self.since.map(|moment| moment.at(now)),
             until: self.until.map(|moment| moment.at(now)),
+            trace: self.trace,
             user: self.user,
             session: self.session,
             chat: self.chat,
@@ -184,42 +200,47 @@ impl Traces {
         if self.command.is_some() && (self.list.follow || self.list.filter != FilterArgs::default()) {
             bail!("`traces show` takes an id: --follow and filters do not go with it");
         }
-        let reader = Reader::open(&self.data_dir)?;
+        let given = |text: &&str| !text.is_empty();
+        let token = self.console_token.as_ref().filter(|Secret(token)| given(&token.as_str()));
+        let source = Source::open(&self.data_dir, self.url.as_deref().filter(given), token)?;
         match self.command {
-            Some(Command::Show(show)) => show.write(&reader, out, terminal)?,
-            None => self.list.write(&reader, out, terminal)?,
+            Some(Command::Show(show)) => show.write(&source, out, terminal)?,
+            None => self.list.write(&source, out, terminal)?,
         }
         Ok(out.flush()?)
     }
 }
 
 impl List {
-    fn write(self, reader: &Reader, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
+    fn write(self, source: &Source, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
         let filter = self.filter.filter(now());
         // Asked first: what is stored while the list is read comes with the following, once.
-        let mut position = reader.position()?;
-        let mut calls = reader.list(&filter, None, self.limit)?.calls;
+        let position = source.position()?;
+        let mut calls = source.list(&filter, self.limit)?;
         calls.retain(|call| position.covers(call));
         calls.reverse();
         let listing = (self.format == ListFormat::Table).then(|| Listing::new(&calls, now(), self.follow, terminal));
         if let Some(listing) = &listing {
             listing.write_head(out)?;
         }
+        let mut news = source.follow(position, &filter);
         loop {
             for call in &calls {
                 match &listing {
                     Some(listing) => listing.write_call(out, call, now())?,
-                    None => write_json_line(reader, call.seq, out, terminal)?,
+                    // Retention may have deleted it since it was listed.
+                    None => {
+                        if let Some(json) = news.record(call)? {
+                            writeln!(out, "{}", shown_json(&json, terminal))?;
+                        }
+                    }
                 }
             }
             if !self.follow {
                 break;
             }
             out.flush()?;
-            calls = reader.follow(&mut position, &filter)?;
-            if calls.is_empty() {
-                std::thread::sleep(FOLLOW_EVERY);
-            }
+            calls = news.next()?;
         }
         if let Some(listing) = &listing {
             listing.write_foot(out)?;
@@ -229,51 +250,60 @@ impl List {
 }
 
 impl Show {
-    fn write(self, reader: &Reader, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
-        let calls = match reader.find(&self.id)? {
-            Found::Calls(calls) => calls,
+    fn write(self, source: &Source, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
+        match source.find(&self.id)? {
+            Found::Call(call) => match self.json(source, &call)? {
+                Some(json) => self.write_call(&json, out, terminal)?,
+                None if self.format == ShowFormat::Http => bail!("{NO_HTTP}"),
+                None => {}
+            },
+            Found::Trace(first) => {
+                let of_trace = Filter { trace: Some(first.trace_id), ..Filter::default() };
+                let mut cursor = None;
+                loop {
+                    let page = source.page(&of_trace, Order::Oldest, cursor, PAGE)?;
+                    for (index, call) in page.calls.iter().enumerate() {
+                        if self.format == ShowFormat::Text && (index > 0 || cursor.is_some()) {
+                            writeln!(out)?;
+                        }
+                        match self.json(source, call)? {
+                            Some(json) => self.write_call(&json, out, terminal)?,
+                            None if self.format == ShowFormat::Http => writeln!(out, "null")?,
+                            None => {}
+                        }
+                    }
+                    cursor = page.next;
+                    if cursor.is_none() {
+                        break;
+                    }
+                }
+            }
             Found::Nothing => bail!("no call or trace with the id {}", crate::term::text::line(&self.id)),
             Found::Ambiguous(calls) => {
                 let ids: Vec<_> =
                     calls.iter().map(|call| format!("\n  {} (trace {})", call.id, call.trace_id)).collect();
                 bail!("several calls begin with {}, such as:{}", crate::term::text::line(&self.id), ids.concat())
             }
-        };
-        for (index, call) in calls.iter().enumerate() {
-            let Some(json) = reader.record(call.seq)? else { continue };
-            match self.format {
-                ShowFormat::Json => write_json(&json, out, terminal)?,
-                ShowFormat::Http => match reader.http(call.seq)? {
-                    Some(http) => write_json(&http, out, terminal)?,
-                    None if calls.len() == 1 => bail!("{NO_HTTP}"),
-                    None => writeln!(out, "null")?,
-                },
-                ShowFormat::Text => {
-                    if index > 0 {
-                        writeln!(out)?;
-                    }
-                    write_call(out, &serde_json::from_str(&json)?, self.max_text, terminal)?;
-                }
-            }
         }
         Ok(())
     }
-}
 
-/// JSON with a member a line.
-fn write_json(json: &str, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
-    let value: serde_json::Value = serde_json::from_str(json)?;
-    let pretty = serde_json::to_string_pretty(&value)?;
-    Ok(writeln!(out, "{}", shown_json(&pretty, terminal))?)
-}
-
-/// The record as it was stored.
-fn write_json_line(reader: &Reader, seq: i64, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
-    // Retention may have deleted it since it was listed.
-    if let Some(json) = reader.record(seq)? {
-        writeln!(out, "{}", shown_json(&json, terminal))?;
+    /// What is shown of a call, as it is stored. Retention may have deleted it since it was found.
+    fn json(&self, source: &Source, call: &Summary) -> Result<Option<String>> {
+        match self.format {
+            ShowFormat::Http => source.http(call),
+            ShowFormat::Text | ShowFormat::Json => source.record(call),
+        }
     }
-    Ok(())
+
+    fn write_call(&self, json: &str, out: &mut dyn Write, terminal: Terminal) -> Result<()> {
+        if self.format == ShowFormat::Text {
+            return Ok(write_call(out, &serde_json::from_str(json)?, self.max_text, terminal)?);
+        }
+        let value: serde_json::Value = serde_json::from_str(json)?;
+        writeln!(out, "{}", shown_json(&serde_json::to_string_pretty(&value)?, terminal))?;
+        Ok(())
+    }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

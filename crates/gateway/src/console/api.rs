@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::params::{Params, wrong};
 use super::{Console, deliveries, settings, spans};
 use crate::admin::reply::Reply;
-use crate::calls::query::{By, Facet, Found, NO_HTTP, ReadError, Reader, Span, Summary, User};
+use crate::calls::query::{By, Facet, Filter, Found, NO_HTTP, Order, ReadError, Reader, Span, Summary, User};
 
 /// Parts that a span of time is cut into, unless told otherwise and at most.
 const PARTS: (usize, usize) = (60, 400);
@@ -22,17 +22,19 @@ const SESSIONS: usize = 50;
 const USERS: usize = 500;
 /// Calls of a trace that are listed with a call.
 const TRACE: usize = 100;
+/// What a 404 says about an id; one about a path says something else.
+pub const NO_CALL: &str = "No call or trace with this id";
+/// The media type of what is passed on as it is stored.
+const JSON: &str = "application/json; charset=utf-8";
 /// Values that a filter offers.
 const VALUES: usize = 200;
-
-const JSON: &str = "application/json; charset=utf-8";
 
 /// Answers a read of `path`, which comes without `/api/`.
 pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&str>) -> Result<Reply, Reply> {
     let params = Params::parse(query, (console.clock)())?;
     let path = path.strip_prefix("v1/").ok_or_else(Reply::not_found)?;
     let (name, id) = path.split_once('/').map_or((path, None), |(name, id)| (name, Some(id)));
-    // No call's id has a slash in it.
+    // Before it is decoded: an id may hold anything.
     let (id, part) = match id.and_then(|id| id.split_once('/')).filter(|_| name == "calls") {
         Some((id, part)) => (Some(id), Some(part)),
         None => (id, None),
@@ -43,6 +45,9 @@ pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&st
         ("calls", Some(id)) if part.is_some() => match part {
             Some("deliveries") => deliveries::list(console, id).await,
             Some("http") => console.read(move |_, reader| http(reader, &id)).await,
+            Some("record") => {
+                console.read(move |_, reader| Ok(Reply::text(JSON, record(reader, &find(reader, &id)?)?))).await
+            }
             Some("spans") => console.read(move |it, reader| spans::of(&it.node, reader, &id)).await,
             _ => Err(Reply::not_found()),
         },
@@ -70,6 +75,9 @@ pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&st
 
 /// The store cannot be read: the page says so, and calls pass all the same.
 pub(super) fn unreadable(error: ReadError) -> Reply {
+    if matches!(error, ReadError::TooManyWords { .. }) {
+        return wrong("search", &error.to_string());
+    }
     // A gateway that has just begun a new file has no calls yet; everything else is worth a look.
     tracing::warn!(%error, "the console cannot read the local store");
     Reply::message(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
@@ -97,35 +105,44 @@ pub(super) fn listed(call: &Summary) -> Value {
     value
 }
 
-/// There is no such call, or retention has deleted it meanwhile.
-fn unknown() -> Reply {
-    Reply::message(StatusCode::NOT_FOUND, "No call or trace with this id")
+/// No such call, or none any more.
+fn no_call() -> Reply {
+    Reply::message(StatusCode::NOT_FOUND, NO_CALL)
 }
 
-/// The call of an id, of the beginning of one, or the first call of a trace.
-pub(super) fn find(reader: &Reader, id: &str) -> Result<Summary, Reply> {
+/// The call that an id stands for, or the first of the trace; true: it is a trace.
+fn find_any(reader: &Reader, id: &str) -> Result<(Summary, bool), Reply> {
     match reader.find(id).map_err(unreadable)? {
-        Found::Nothing => Err(unknown()),
+        Found::Nothing => Err(no_call()),
         Found::Ambiguous(calls) => {
             let calls: Vec<_> = calls.iter().map(listed).collect();
             let message = "Several calls begin with this id";
             Err(Reply::new(StatusCode::MULTIPLE_CHOICES, json!({ "message": message, "calls": calls })))
         }
-        Found::Calls(calls) => calls.into_iter().next().ok_or_else(unknown),
+        Found::Call(call) => Ok((*call, false)),
+        Found::Trace(call) => Ok((*call, true)),
     }
+}
+
+/// The call that an id stands for, or the first of the trace.
+pub(super) fn find(reader: &Reader, id: &str) -> Result<Summary, Reply> {
+    find_any(reader, id).map(|(call, _)| call)
 }
 
 /// The record's JSON.
 pub(super) fn record(reader: &Reader, call: &Summary) -> Result<String, Reply> {
-    reader.record(call.seq).map_err(unreadable)?.ok_or_else(unknown)
+    reader.record(call.seq).map_err(unreadable)?.ok_or_else(no_call)
 }
 
 fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
-    let call = find(reader, id)?;
+    let (call, is_trace) = find_any(reader, id)?;
     let record = record(reader, &call)?;
-    let trace = reader.trace(&call.trace_id, TRACE + 1).map_err(unreadable)?;
-    let listing: Vec<_> = trace.iter().take(TRACE).map(listed).collect();
-    let around = json!({ "call": listed(&call), "trace": listing, "trace_goes_on": trace.len() > TRACE });
+    let of_trace = Filter { trace: Some(call.trace_id.clone()), ..Filter::default() };
+    let trace = reader.page(&of_trace, Order::Oldest, None, TRACE).map_err(unreadable)?;
+    let around = json!({
+        "call": listed(&call), "is_trace": is_trace,
+        "trace": trace.calls.iter().map(listed).collect::<Vec<_>>(), "trace_goes_on": trace.next.is_some(),
+    });
     // The record is JSON as it was stored: it is passed on, not read again.
     let around = around.to_string();
     let around = around.strip_suffix('}').unwrap_or_default();

@@ -1,7 +1,8 @@
 //! What is stored, as it is stored: server-sent events.
 //!
 //! `calls` holds a list of calls in the order of storing and has the last one's position as its id, with which a
-//! browser that was cut off goes on. `reset` says that more was stored than is sent: the page reads its list again.
+//! browser that was cut off goes on. `reset` says that more was stored than is sent: the page reads its list again. With
+//! `all=true` each call is sent, however far behind the client is.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -42,7 +43,7 @@ pub(super) fn answer(console: &Arc<Console>, head: &Parts) -> Result<Response, R
     let console = Arc::clone(console);
     tokio::spawn(async move {
         let _permit = permit;
-        let stream = Stream { sender, filter: Arc::new(params.filter), console };
+        let stream = Stream { sender, filter: Arc::new(params.filter), all: params.all, console };
         // An error is the page's having gone.
         let _ = stream.run(position).await;
     });
@@ -54,6 +55,8 @@ pub(super) fn answer(console: &Arc<Console>, head: &Parts) -> Result<Response, R
 struct Stream {
     sender: mpsc::Sender<Bytes>,
     filter: Arc<Filter>,
+    /// The client wants each call, however far behind it is.
+    all: bool,
     console: Arc<Console>,
 }
 
@@ -97,10 +100,10 @@ impl Stream {
     async fn news(&self, position: Option<Position>) -> Result<News, String> {
         let queries = Arc::clone(&self.console.queries);
         let Ok(permit) = queries.acquire_owned().await else { return Err("stopping".to_owned()) };
-        let (console, filter) = (Arc::clone(&self.console), Arc::clone(&self.filter));
+        let (console, filter, all) = (Arc::clone(&self.console), Arc::clone(&self.filter), self.all);
         let reading = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            News::read(&console, &filter, position)
+            News::read(&console, &filter, position, all)
         });
         let read = reading.await.map_err(|why| why.to_string())?;
         read.map_err(|why| why.to_string())
@@ -117,14 +120,14 @@ struct News {
 }
 
 impl News {
-    fn read(console: &Console, filter: &Filter, position: Option<Position>) -> Result<Self, ReadError> {
+    fn read(console: &Console, filter: &Filter, position: Option<Position>, all: bool) -> Result<Self, ReadError> {
         let reader = Reader::open(&console.data_dir)?;
         let newest = reader.position()?;
         let Some(mut position) = position else {
             return Ok(Self { calls: Vec::new(), position: newest, far_behind: false, more: false });
         };
         // A position beyond the newest is one of another file: a damaged one was replaced.
-        if newest.0 - position.0 > FAR_BEHIND || position.0 > newest.0 {
+        if (newest.0 - position.0 > FAR_BEHIND && !all) || position.0 > newest.0 {
             return Ok(Self { calls: Vec::new(), position: newest, far_behind: true, more: false });
         }
         let calls = reader.follow(&mut position, filter)?;

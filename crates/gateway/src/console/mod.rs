@@ -37,7 +37,9 @@ use crate::admin::{is_for_a_foreign_name, is_from_another_site};
 use crate::calls::query::Reader;
 use crate::status::Node;
 pub use access::Access;
+pub use api::NO_CALL;
 pub use deliveries::Exports;
+pub use params::query_of;
 
 /// Queries that run at once: they read the disk, and the machine has other work.
 const QUERIES: usize = 4;

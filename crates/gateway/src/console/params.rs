@@ -19,6 +19,8 @@ pub(super) struct Params {
     pub order: Order,
     /// Position of a follower.
     pub after: Option<i64>,
+    /// A follower wants each call, however far behind it is.
+    pub all: bool,
     /// What sums are told apart by.
     pub by: Option<String>,
     /// What a list is sorted by.
@@ -47,6 +49,7 @@ impl Params {
             "since" => filter.since = Some(parse::moment(value)?.at(now)),
             "until" => filter.until = Some(parse::moment(value)?.at(now)),
             "search" => filter.text = text(),
+            "trace" => filter.trace = text(),
             "user" => filter.user = text(),
             "session" => filter.session = text(),
             "chat" => filter.chat = text(),
@@ -71,6 +74,7 @@ impl Params {
                 }
             }
             "after" => self.after = Some(value.parse().map_err(|_| "not a number")?),
+            "all" => self.all = flag(value)?,
             "by" => self.by = text(),
             "sort" => self.sort = text(),
             "parts" => self.parts = Some(number(value)?),
@@ -83,6 +87,36 @@ impl Params {
     pub fn limit(&self) -> usize {
         self.limit.unwrap_or(LIMIT.0).clamp(1, LIMIT.1)
     }
+}
+
+/// A filter as [`Params::parse`] reads it.
+pub fn query_of(filter: &Filter) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in [
+        ("since", filter.since.map(|at| at.to_rfc3339())),
+        ("until", filter.until.map(|at| at.to_rfc3339())),
+        ("search", filter.text.clone()),
+        ("trace", filter.trace.clone()),
+        ("user", filter.user.clone()),
+        ("session", filter.session.clone()),
+        ("chat", filter.chat.clone()),
+        ("organization", filter.organization.clone()),
+        ("project", filter.project.clone()),
+        ("environment", filter.environment.clone()),
+        ("model", filter.model.clone()),
+        ("provider", filter.provider.clone()),
+        ("service", filter.service.clone()),
+        ("route", filter.route.clone()),
+        ("status", filter.status.map(|(from, to)| format!("{from}-{to}"))),
+        ("errors", filter.errors.then(|| "true".to_owned())),
+        ("delivery", filter.undelivered.then(|| "failed".to_owned())),
+        ("slower_than", filter.slower_than_ms.map(|ms| format!("{ms}ms"))),
+    ] {
+        if let Some(value) = value {
+            query.append_pair(name, &value);
+        }
+    }
+    query.finish()
 }
 
 /// 400 that names the parameter.
@@ -100,4 +134,39 @@ fn flag(value: &str) -> Result<bool, String> {
 
 fn number(value: &str) -> Result<usize, String> {
     value.parse().map_err(|_| "not a number".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_is_read_as_it_was_written() {
+        let some = |text: &str| Some(text.to_owned());
+        let filter = Filter {
+            since: Some(At(1_767_323_045_678_901_000)),
+            until: Some(At(1_767_323_045_678_902_000)),
+            text: some("\"a phrase\" begin* & more=1"),
+            trace: some("4bf92f3577b34da6a3ce929d0e0e4736"),
+            user: some("josé+1@example.com"),
+            session: some("s/1?x#y"),
+            chat: some("c"),
+            organization: some("o"),
+            project: some("p"),
+            environment: some("staging"),
+            model: some("gpt-4*"),
+            provider: some("openai"),
+            service: some("svc"),
+            route: some("/v1/chat"),
+            status: Some((400, 499)),
+            errors: true,
+            undelivered: true,
+            slower_than_ms: Some(Duration::from_micros(1_234_567).as_secs_f64() * 1e3),
+        };
+        for filter in [Filter::default(), filter] {
+            assert_eq!(Params::parse(Some(&query_of(&filter)), At(0)).unwrap().filter, filter);
+        }
+    }
 }

@@ -21,7 +21,7 @@ use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiResolver, Name};
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::TokioExecutor;
@@ -31,7 +31,7 @@ use tower::Service;
 
 use super::path::normalize;
 use super::tee::RequestBody;
-use crate::entity;
+use crate::{entity, tls};
 
 /// How long an idle connection is kept: Kong's `upstream_keepalive_idle_timeout`.
 pub const IDLE: Duration = Duration::from_secs(60);
@@ -181,15 +181,13 @@ impl Connector {
     /// When the TLS library refuses its own defaults.
     pub fn new() -> Result<Self, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder =
-            || ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-        let verified = match builder()?.with_native_roots() {
-            Ok(builder) => builder.with_no_client_auth(),
-            Err(_) => builder()?.with_webpki_roots().with_no_client_auth(),
-        };
         let trusting = Arc::new(TrustAll(Arc::clone(&provider)));
-        let unverified = builder()?.dangerous().with_custom_certificate_verifier(trusting).with_no_client_auth();
-        Ok(Self { verified: Https::new(verified), unverified: Https::new(unverified) })
+        let unverified = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(trusting)
+            .with_no_client_auth();
+        Ok(Self { verified: Https::new(tls::verified()?), unverified: Https::new(unverified) })
     }
 
     async fn connect(&self, target: &Target, wanted: Wanted, timeout: Duration) -> Result<Sender, ConnectError> {

@@ -14,6 +14,8 @@ pub struct Filter {
     pub until: Option<At>,
     /// Words in the content: all of them, in any order; `"a phrase"` stands together, `begin*` is the beginning of one.
     pub text: Option<String>,
+    /// Trace id, whole.
+    pub trace: Option<String>,
     /// User id.
     pub user: Option<String>,
     /// Session id.
@@ -48,6 +50,7 @@ impl Filter {
     /// The index that leads to the fewest calls, and the conditions that it answers: the column's, and the times.
     pub(super) fn way(&self) -> Way {
         let by_id = [
+            ("calls_trace", "trace_id = ?", &self.trace),
             ("calls_chat", "chat_id = ?", &self.chat),
             ("calls_session", "session_id = ?", &self.session),
             ("calls_user", "user_id = ?", &self.user),
@@ -81,6 +84,7 @@ impl Filter {
         let mut all = Conditions::default();
         all.add("started_at >= ?", time(self.since));
         all.add("started_at < ?", time(self.until));
+        all.add("trace_id = ?", text(&self.trace));
         all.add("user_id = ?", text(&self.user));
         all.add("session_id = ?", text(&self.session));
         all.add("chat_id = ?", text(&self.chat));
@@ -105,21 +109,6 @@ impl Filter {
             all.sql.push("undelivered = 1".into());
         }
         all
-    }
-
-    /// The text as SQLite's full-text search reads it: each word and phrase quoted, so that nothing in it is an
-    /// operator. `None`: no text is asked for, or nothing that could be a word.
-    pub(super) fn words(&self) -> Option<String> {
-        let mut words = Vec::new();
-        for (index, piece) in self.text.as_deref()?.split('"').enumerate() {
-            // What stands between two quotation marks is a phrase.
-            let parts: Vec<&str> = if index % 2 == 1 { vec![piece] } else { piece.split_whitespace().collect() };
-            for part in parts.into_iter().filter(|part| part.contains(char::is_alphanumeric)) {
-                let star = if part.ends_with('*') { "*" } else { "" };
-                words.push(format!("\"{part}\"{star}"));
-            }
-        }
-        (!words.is_empty()).then(|| words.join(" "))
     }
 }
 
@@ -162,21 +151,4 @@ fn time(at: Option<At>) -> Option<Value> {
 /// GLOB has three special characters; of these only `*` is ours.
 fn glob(model: &str) -> String {
     model.replace('[', "[[]").replace('?', "[?]")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_search_has_no_operators() {
-        let words = |text: &str| Filter { text: Some(text.into()), ..Filter::default() }.words();
-        let all = |words: &str| Some(words.to_owned());
-        assert_eq!(words("rate limit"), all(r#""rate" "limit""#));
-        assert_eq!(words(r#"say "rate limit" NOT"#), all(r#""say" "rate limit" "NOT""#));
-        assert_eq!(words("lisb*"), all(r#""lisb*"*"#));
-        assert_eq!(words(r#"un"closed quote"#), all(r#""un" "closed quote""#));
-        assert_eq!(words("text:a OR ^b {c} +d"), all(r#""text:a" "OR" "^b" "{c}" "+d""#));
-        assert_eq!(words(r#" "" * -- "#), None);
-    }
 }

@@ -6,16 +6,17 @@
 use ai_tracing_core::time::At;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params_from_iter};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::filter::{Conditions, Filter, Way};
+use super::words::Sought;
 use super::{ReadError, Reader, micros};
 
 /// Calls read at once while following.
 const FOLLOW_BATCH: usize = 500;
 
 /// One call as a list shows it. `None` is unknown.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)] // the record's own names; durations in milliseconds, cost in US dollars
 pub struct Summary {
     /// Position in the order of storing.
@@ -176,21 +177,6 @@ pub struct Page {
 }
 
 impl Reader {
-    /// The newest calls that match, newest first, after `cursor` where one is given: as many as asked for, however far
-    /// away they lie.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn list(&self, filter: &Filter, cursor: Option<Cursor>, limit: usize) -> Result<Page, ReadError> {
-        let mut list = self.page(filter, Order::Newest, cursor, limit)?;
-        while let (true, Some(next)) = (list.calls.len() < limit, list.next) {
-            let page = self.page(filter, Order::Newest, Some(next), limit - list.calls.len())?;
-            list.calls.extend(page.calls);
-            list.next = page.next;
-        }
-        Ok(list)
-    }
-
     /// The next calls that match, after `cursor` where one is given. There may be more on a later page even where this
     /// one is not full, or empty.
     ///
@@ -198,10 +184,11 @@ impl Reader {
     /// The file cannot be read.
     pub fn page(&self, filter: &Filter, order: Order, cursor: Option<Cursor>, limit: usize) -> Result<Page, ReadError> {
         let way = filter.way();
-        let (mut calls, reach) = match (&filter.text, filter.words()) {
-            (None, _) => self.walk(&way, filter.conditions(), order, cursor, limit)?,
-            (Some(_), Some(words)) => self.search(&way, filter.conditions(), &words, order, cursor, limit)?,
-            (Some(_), None) => (Vec::new(), None),
+        let sought = self.sought(filter)?;
+        let (mut calls, reach) = match &sought {
+            Sought::Anything => self.walk(&way, filter.conditions(), order, cursor, limit)?,
+            Sought::Nothing => (Vec::new(), None),
+            Sought::Words(words) => self.search(&way, filter.conditions(), words, order, cursor, limit)?,
         };
         let more = calls.len() > limit;
         calls.truncate(limit);
@@ -262,20 +249,28 @@ impl Reader {
         cursor: Option<Cursor>,
         limit: usize,
     ) -> Result<(Vec<Summary>, Option<Cursor>), ReadError> {
-        let (before, direction) = order.sql();
-        let mut found = Conditions::default();
-        found.add("search MATCH ?", Some(Value::Text(words.to_owned())));
-        if let Some((first, last)) = self.stretch(way)? {
-            found.sql.push("search.rowid BETWEEN ? AND ?".into());
-            found.values.extend([Value::Integer(first), Value::Integer(last)]);
-        }
-        found.add(&format!("search.rowid {before} ?"), cursor.map(|cursor| Value::Integer(cursor.seq)));
+        let (_, direction) = order.sql();
         let by = format!("ORDER BY search.rowid {direction}");
+        let (mut first, mut last) = self.stretch(way)?;
+        match (order, cursor) {
+            (Order::Newest, Some(cursor)) => last = last.min(cursor.seq.saturating_sub(1)),
+            (Order::Oldest, Some(cursor)) => first = first.max(cursor.seq.saturating_add(1)),
+            (_, None) => {}
+        }
+        // FTS5 begins and ends where one condition says: a second one would only be asked about each that is found.
+        let between = |first, last| Conditions {
+            sql: vec!["search MATCH ?".into(), "search.rowid BETWEEN ? AND ?".into()],
+            values: vec![Value::Text(words.to_owned()), Value::Integer(first), Value::Integer(last)],
+        };
+        let found = between(first, last);
         let bound = format!("SELECT search.rowid FROM search{} {by} LIMIT 1 OFFSET {}", found.clause(), self.in_reach);
         let mut statement = self.connection.prepare_cached(&bound)?;
-        let last: Option<i64> = statement.query_row(params_from_iter(&found.values), |row| row.get(0)).optional()?;
-        let within = if order == Order::Newest { ">=" } else { "<=" };
-        found.add(&format!("search.rowid {within} ?"), last.map(Value::Integer));
+        let reach: Option<i64> = statement.query_row(params_from_iter(found.values), |row| row.get(0)).optional()?;
+        match order {
+            Order::Newest => first = reach.unwrap_or(first),
+            Order::Oldest => last = reach.unwrap_or(last),
+        }
+        let mut found = between(first, last);
         found.sql.extend(conditions.sql);
         found.values.extend(conditions.values);
         let sql = format!(
@@ -284,13 +279,13 @@ impl Reader {
         );
         found.values.push(limit_value(limit.saturating_add(1)));
         let calls = self.summaries(&sql, found.values)?;
-        Ok((calls, last.map(|seq| self.cursor_at(seq)).transpose()?))
+        Ok((calls, reach.map(|seq| self.cursor_at(seq)).transpose()?))
     }
 
     /// The first and the last call on the way, in the order of storing: no other needs to be looked for.
-    fn stretch(&self, way: &Way) -> Result<Option<(i64, i64)>, ReadError> {
+    pub(super) fn stretch(&self, way: &Way) -> Result<(i64, i64), ReadError> {
         if way.conditions.sql.is_empty() {
-            return Ok(None);
+            return Ok((1, self.last_seq()?));
         }
         let sql = format!(
             "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM calls INDEXED BY {}{}",
@@ -299,7 +294,7 @@ impl Reader {
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let values = params_from_iter(&way.conditions.values);
-        Ok(Some(statement.query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))?))
+        Ok(statement.query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))?)
     }
 
     /// The cursor after the call with this position; where it is gone, its time is not needed any more.
@@ -312,10 +307,13 @@ impl Reader {
     fn after(&self, seq: i64, filter: &Filter, limit: usize) -> Result<Vec<Summary>, ReadError> {
         let mut conditions = filter.conditions();
         conditions.add("seq > ?", Some(Value::Integer(seq)));
-        if filter.text.is_some() {
-            let Some(words) = filter.words() else { return Ok(Vec::new()) };
-            conditions.sql.push("seq IN (SELECT rowid FROM search WHERE search MATCH ? AND rowid > ?)".into());
-            conditions.values.extend([Value::Text(words), Value::Integer(seq)]);
+        match self.sought(filter)? {
+            Sought::Anything => {}
+            Sought::Nothing => return Ok(Vec::new()),
+            Sought::Words(words) => {
+                conditions.sql.push("seq IN (SELECT rowid FROM search WHERE search MATCH ? AND rowid > ?)".into());
+                conditions.values.extend([Value::Text(words), Value::Integer(seq)]);
+            }
         }
         conditions.values.push(limit_value(limit));
         let sql = format!("SELECT {COLUMNS} FROM calls NOT INDEXED{} ORDER BY seq LIMIT ?", conditions.clause());

@@ -11,6 +11,7 @@ mod histogram;
 mod list;
 mod overview;
 mod sums;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use list::{COLUMNS, limit_value};
 pub use deliveries::Delivery;
 pub use filter::Filter;
 pub use groups::{Facet, User};
-pub use list::{Cursor, Order, Position, Summary};
+pub use list::{Cursor, Order, Page, Position, Summary};
 pub use overview::{By, Span};
 
 /// How long a read waits for the moments in which even a reader must.
@@ -83,6 +84,14 @@ pub enum ReadError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// A search for the beginning of a word that says too little.
+    #[error("more than {most} words begin with {begin}: add a letter or two")]
+    TooManyWords {
+        /// The beginning.
+        begin: String,
+        /// As many are searched for.
+        most: usize,
+    },
     /// A query failed.
     #[error("cannot read the local store: {0}")]
     Sqlite(#[from] rusqlite::Error),
@@ -93,8 +102,10 @@ pub enum ReadError {
 pub enum Found {
     /// Nothing.
     Nothing,
-    /// One call, or all calls of one trace, oldest first.
-    Calls(Vec<Summary>),
+    /// One call.
+    Call(Box<Summary>),
+    /// A trace: its first call. The others are found by [`Filter::trace`].
+    Trace(Box<Summary>),
     /// Several; some of them.
     Ambiguous(Vec<Summary>),
 }
@@ -156,15 +167,6 @@ impl Reader {
         Ok(http::read(&self.connection, seq)?)
     }
 
-    /// The calls of a trace, oldest first.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn trace(&self, trace_id: &str, limit: usize) -> Result<Vec<Summary>, ReadError> {
-        let sql = format!("SELECT {COLUMNS} FROM calls WHERE trace_id = ? ORDER BY started_at, seq LIMIT ?");
-        self.summaries(&sql, vec![Value::Text(trace_id.to_owned()), limit_value(limit)])
-    }
-
     /// Looks an id up: a call's id, a trace id, or the beginning of either.
     ///
     /// # Errors
@@ -174,35 +176,43 @@ impl Reader {
         if id.is_empty() {
             return Ok(Found::Nothing);
         }
-        let exact = |column: &str| {
-            let sql = format!("SELECT {COLUMNS} FROM calls WHERE {column} = ? ORDER BY started_at, seq");
-            self.summaries(&sql, vec![Value::Text(id.clone())])
-        };
-        for column in ["id", "trace_id"] {
-            let calls = exact(column)?;
-            if !calls.is_empty() {
-                return Ok(Found::Calls(calls));
-            }
+        let sql = format!("SELECT {COLUMNS} FROM calls WHERE id = ?");
+        if let Some(call) = self.summaries(&sql, vec![Value::Text(id.clone())])?.pop() {
+            return Ok(Found::Call(Box::new(call)));
         }
-        let beginning = |column: &str| {
-            // A range, because LIKE and GLOB use no index for a bound pattern.
-            let sql =
-                format!("SELECT {COLUMNS} FROM calls WHERE {column} >= ? AND {column} < ? ORDER BY {column} LIMIT ?");
-            let end = Value::Text(format!("{id}\u{10ffff}"));
-            self.summaries(&sql, vec![Value::Text(id.clone()), end, limit_value(CANDIDATES)])
-        };
-        let (mut by_id, by_trace) = (beginning("id")?, beginning("trace_id")?);
-        match (by_id.as_slice(), by_trace.as_slice()) {
-            ([], []) => Ok(Found::Nothing),
-            ([_], []) => Ok(Found::Calls(by_id)),
-            ([], [first, others @ ..]) if others.iter().all(|other| other.trace_id == first.trace_id) => {
-                self.find(&first.trace_id)
-            }
+        // A range, because LIKE and GLOB use no index for a bound pattern.
+        let end = format!("{id}\u{10ffff}");
+        let sql = format!("SELECT {COLUMNS} FROM calls WHERE id >= ? AND id < ? ORDER BY id LIMIT ?");
+        let range = vec![Value::Text(id.clone()), Value::Text(end.clone()), limit_value(CANDIDATES)];
+        let (mut by_id, by_trace) = (self.summaries(&sql, range)?, self.traces(&id, &end)?);
+        Ok(match (by_id.as_slice(), by_trace.as_slice()) {
+            (_, [trace, ..]) if trace.trace_id == id => Found::Trace(Box::new(trace.clone())),
+            ([], []) => Found::Nothing,
+            ([call], []) => Found::Call(Box::new(call.clone())),
+            ([], [trace]) => Found::Trace(Box::new(trace.clone())),
             _ => {
                 by_id.extend(by_trace.into_iter().filter(|call| !call.id.starts_with(&id)));
                 by_id.truncate(CANDIDATES);
-                Ok(Found::Ambiguous(by_id))
+                Found::Ambiguous(by_id)
+            }
+        })
+    }
+
+    /// The first call of each trace whose id lies in a range, some of them.
+    fn traces(&self, from: &str, end: &str) -> Result<Vec<Summary>, ReadError> {
+        let mut traces: Vec<Summary> = Vec::new();
+        // From one to the next: a trace may have any number of calls.
+        while traces.len() < CANDIDATES {
+            let (after, from) = traces.last().map_or((">=", from), |call| (">", &call.trace_id));
+            let sql = format!(
+                "SELECT {COLUMNS} FROM calls WHERE trace_id {after} ? AND trace_id < ?
+                    ORDER BY trace_id, started_at, seq LIMIT 1"
+            );
+            match self.summaries(&sql, vec![Value::Text(from.to_owned()), Value::Text(end.to_owned())])?.pop() {
+                Some(call) => traces.push(call),
+                None => break,
             }
         }
+        Ok(traces)
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::filter::Filter;
 use super::histogram::Histogram;
 use super::list::{at, limit_value};
+use super::words::Sought;
 use super::{ReadError, Reader};
 
 /// Calls that one sum is made of at most.
@@ -166,10 +167,15 @@ impl Reader {
     ) -> Result<Option<At>, ReadError> {
         let way = filter.way();
         let mut conditions = filter.conditions();
-        if filter.text.is_some() {
-            let Some(words) = filter.words() else { return Ok(None) };
-            conditions.sql.push("seq IN (SELECT rowid FROM search WHERE search MATCH ?)".into());
-            conditions.values.push(Value::Text(words));
+        match self.sought(filter)? {
+            Sought::Anything => {}
+            Sought::Nothing => return Ok(None),
+            Sought::Words(words) => {
+                let (first, last) = self.stretch(&way)?;
+                let sql = "seq IN (SELECT rowid FROM search WHERE search MATCH ? AND rowid BETWEEN ? AND ?)";
+                conditions.sql.push(sql.into());
+                conditions.values.extend([Value::Text(words), Value::Integer(first), Value::Integer(last)]);
+            }
         }
         conditions.values.push(limit_value(CALLS.saturating_add(1)));
         let sql = format!(

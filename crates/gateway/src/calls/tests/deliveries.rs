@@ -43,8 +43,8 @@ impl Bench {
 
     fn known(&self, n: u64) -> Vec<Known> {
         let reader = self.reader();
-        let Found::Calls(calls) = reader.find(&nth(n).id).unwrap() else { panic!("no call {n}") };
-        reader.deliveries(calls[0].seq).unwrap()
+        let Found::Call(call) = reader.find(&nth(n).id).unwrap() else { panic!("no call {n}") };
+        reader.deliveries(call.seq).unwrap()
     }
 
     fn states(&self, n: u64) -> Vec<(i64, State)> {
@@ -53,7 +53,7 @@ impl Bench {
 
     fn undelivered(&self) -> Vec<u64> {
         let filter = Filter { undelivered: true, ..Filter::default() };
-        let calls = self.reader().list(&filter, None, 100).unwrap().calls;
+        let calls = self.reader().page(&filter, Order::Newest, None, 100).unwrap().calls;
         calls.iter().map(|call| (call.started_at.0 - STARTED.0) / fixtures::SECOND).collect()
     }
 }
@@ -126,7 +126,7 @@ fn calls_that_were_refused_or_given_up_are_found() {
     bench.writer.write_outcomes();
     assert_eq!(bench.undelivered(), [2, 1], "another destination has refused the second");
     let both = Filter { undelivered: true, errors: true, user: chat().context.user_id, ..Filter::default() };
-    assert!(bench.reader().list(&both, None, 10).unwrap().calls.is_empty());
+    assert!(bench.reader().page(&both, Order::Newest, None, 10).unwrap().calls.is_empty());
 }
 
 #[test]
@@ -181,7 +181,7 @@ async fn the_writer_is_told_and_writes_all_before_it_ends() {
     recorder.told(&address(7), &nth(1).id, Fate::Delivered, STARTED);
     store.close().unwrap();
     let reader = Reader::open(dir.path()).unwrap();
-    let Found::Calls(calls) = reader.find(&nth(1).id).unwrap() else { panic!("no call") };
-    assert_eq!(reader.deliveries(calls[0].seq).unwrap()[0].outcome.state, State::Delivered);
+    let Found::Call(call) = reader.find(&nth(1).id).unwrap() else { panic!("no call") };
+    assert_eq!(reader.deliveries(call.seq).unwrap()[0].outcome.state, State::Delivered);
     assert_eq!(recorder.buffer.len(), 0);
 }

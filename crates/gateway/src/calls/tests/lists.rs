@@ -1,7 +1,7 @@
 //! Pages that end before they are full, in either order.
 
 use super::*;
-use crate::calls::query::{Cursor, Order};
+use crate::calls::query::Cursor;
 
 /// Every tenth call is slow, the user and the words alternate.
 async fn hundred(dir: &TempDir) -> Store {
@@ -45,7 +45,6 @@ async fn a_page_ends_where_its_reach_does() {
     assert_eq!(found.concat(), [90, 80, 70, 60, 50, 40, 30, 20, 10, 0]);
     assert_eq!(pages(&reader, &slow, Order::Oldest, 10).concat(), [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
     assert_eq!(pages(&reader, &slow, Order::Newest, 1).concat(), [90, 80, 70, 60, 50, 40, 30, 20, 10, 0]);
-    assert_eq!(reader.list(&slow, None, 10).unwrap().calls.len(), 10, "the command line wants all");
 }
 
 #[tokio::test]
@@ -69,6 +68,32 @@ async fn searches_have_a_reach_too() {
     assert_eq!(pages(&reader, &Filter { since, ..common.clone() }, Order::Newest, 10).concat(), [90, 80]);
     let one = Filter { text: Some("word42".into()), user: Some("even".into()), ..Filter::default() };
     assert_eq!(pages(&reader, &one, Order::Newest, 10).concat(), [42]);
+}
+
+#[tokio::test]
+async fn the_beginning_of_a_word_stands_for_the_words_that_begin_so() {
+    let dir = TempDir::new().unwrap();
+    let store = hundred(&dir).await;
+    let reader = Reader::open(dir.path()).unwrap();
+    let found = |text: &str| {
+        let filter = Filter { text: Some(text.into()), ..Filter::default() };
+        pages(&reader, &filter, Order::Newest, 100).concat()
+    };
+    assert_eq!(found("word4*"), [49, 48, 47, 46, 45, 44, 43, 42, 41, 40, 4]);
+    assert_eq!(found("WÖRD42* common"), [42]);
+    assert_eq!(found("\"common word4*\" word42"), [42]);
+    assert_eq!(found("common-word42*"), [42]);
+    assert_eq!(found("word4* word5*"), [0u64; 0]);
+    assert_eq!(found("nowhere*"), [0u64; 0]);
+    // Once more than can be searched for begin so.
+    let many = |n| (0..n).map(|word| format!("many{word} ")).collect::<String>();
+    put(&store, &[with(200, |r| r.response.text = Some(many(300)))]).await;
+    assert_eq!(found("many*"), [200]);
+    put(&store, &[with(201, |r| r.response.text = Some(many(301)))]).await;
+    let filter = Filter { text: Some("common many*".into()), ..Filter::default() };
+    let error = reader.page(&filter, Order::Newest, None, 1).unwrap_err();
+    assert_eq!(error.to_string(), "more than 300 words begin with many: add a letter or two");
+    assert_eq!(found("many3*").len(), 2);
 }
 
 #[test]

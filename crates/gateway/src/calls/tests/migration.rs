@@ -45,7 +45,13 @@ fn an_older_file_is_brought_up_to_date() {
 
     let found = |text: &str| {
         let filter = Filter { text: Some(text.into()), ..Filter::default() };
-        reader.list(&filter, None, 10).unwrap().calls.into_iter().map(|call| call.seq).collect::<Vec<_>>()
+        reader
+            .page(&filter, Order::Newest, None, 10)
+            .unwrap()
+            .calls
+            .into_iter()
+            .map(|call| call.seq)
+            .collect::<Vec<_>>()
     };
     assert_eq!(found("answer199"), [0i64; 0], "not yet");
     assert!(backlog::step(&mut connection).unwrap());

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::file::{self, FILE_NAME, OpenError, VERSION};
 use super::fixtures::{STARTED, chat, nth, with};
-use super::query::{Filter, Found, Position, ReadError, Reader};
+use super::query::{Filter, Found, Order, Position, ReadError, Reader};
 use super::retention::{Retainer, Space, Step};
 use super::row::Row;
 use super::writer::{Counters, Writer};
@@ -40,7 +40,7 @@ fn insert(connection: &Connection, record: &Arc<CallRecord>) {
 }
 
 fn times(dir: &Path) -> Vec<u64> {
-    let page = Reader::open(dir).unwrap().list(&Filter::default(), None, 10_000).unwrap();
+    let page = Reader::open(dir).unwrap().page(&Filter::default(), Order::Newest, None, 10_000).unwrap();
     page.calls.iter().map(|call| (call.started_at.0 - STARTED.0) / fixtures::SECOND).collect()
 }
 
@@ -51,7 +51,7 @@ async fn what_is_stored_is_the_records_json_and_its_columns() {
     assert_eq!(put(&store, &[Arc::new(chat())]).await, Delivery::Accepted);
 
     let reader = Reader::open(dir.path()).unwrap();
-    let page = reader.list(&Filter::default(), None, 10).unwrap();
+    let page = reader.page(&Filter::default(), Order::Newest, None, 10).unwrap();
     let [call] = page.calls.as_slice() else { panic!("one call: {page:?}") };
     assert_eq!(reader.record(call.seq).unwrap().unwrap(), serde_json::to_string(&chat()).unwrap());
     assert_eq!(page.next, None);
@@ -267,6 +267,7 @@ fn retain(connection: &Connection, retention: Retention, now: At) -> Step {
         all.aged_out += step.aged_out;
         all.crowded_out += step.crowded_out;
         if !step.more {
+            while retainer.shrink(connection).unwrap() {}
             return all;
         }
     }
@@ -339,7 +340,7 @@ async fn pages_follow_each_other_while_calls_arrive() {
     let reader = Reader::open(dir.path()).unwrap();
     let (mut ids, mut cursor) = (Vec::new(), None);
     loop {
-        let page = reader.list(&Filter::default(), cursor, 2).unwrap();
+        let page = reader.page(&Filter::default(), Order::Newest, cursor, 2).unwrap();
         ids.extend(page.calls.into_iter().map(|call| call.id));
         put(&store, &[Arc::new(nth(100 + ids.len() as u64))]).await;
         cursor = page.next;
@@ -384,7 +385,7 @@ async fn each_filter_selects() {
     put(&store, &records).await;
     let reader = Reader::open(dir.path()).unwrap();
     let found = |filter: Filter| {
-        let calls = reader.list(&filter, None, 100).unwrap().calls;
+        let calls = reader.page(&filter, Order::Newest, None, 100).unwrap().calls;
         let followed = reader.follow(&mut Position::default(), &filter).unwrap();
         assert_eq!(calls.len(), followed.len());
         followed.into_iter().map(|call| call.seq).collect::<Vec<_>>()
@@ -463,7 +464,12 @@ async fn calls_are_found_by_id_trace_and_beginning() {
     let reader = Reader::open(dir.path()).unwrap();
     let find = |id: &str| match reader.find(id).unwrap() {
         Found::Nothing => Vec::new(),
-        Found::Calls(calls) => calls.into_iter().map(|call| call.seq).collect(),
+        Found::Call(call) => vec![call.seq],
+        Found::Trace(first) => {
+            let of_trace = Filter { trace: Some(first.trace_id), ..Filter::default() };
+            let page = reader.page(&of_trace, Order::Oldest, None, 100).unwrap();
+            page.calls.into_iter().map(|call| call.seq).collect()
+        }
         Found::Ambiguous(calls) => calls.into_iter().map(|call| -call.seq).collect(),
     };
     assert_eq!(find(&records[2].id), [3], "a call of a trace with several");

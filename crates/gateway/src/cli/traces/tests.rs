@@ -46,7 +46,7 @@ fn run(dir: &Path, terminal: Terminal, args: &[&str]) -> Result<String> {
 /// A table as it looks at a fixed time.
 fn table(records: &[Arc<CallRecord>], terminal: Terminal) -> String {
     let dir = store(records);
-    let mut calls = Reader::open(dir.path()).unwrap().list(&Filter::default(), None, 100).unwrap().calls;
+    let mut calls = Source::open(dir.path(), None, None).unwrap().list(&Filter::default(), 100).unwrap();
     calls.reverse();
     let now = At(STARTED.0 + 60 * SECOND);
     let listing = Listing::new(&calls, now, false, terminal);
@@ -319,6 +319,8 @@ fn a_reader_that_goes_away_is_no_error() {
         list: List { limit: 20, follow: command.is_none(), format: ListFormat::Table, filter: FilterArgs::default() },
         command,
         data_dir: dir.path().to_owned(),
+        url: None,
+        console_token: None,
     };
     traces(None).run(&mut Gone, PIPE).unwrap();
     let show = Show { id: nth(1).id, format: ShowFormat::Text, max_text: None };
