@@ -232,8 +232,36 @@ local function guarded(phase, conf)
 end
 
 
+-- Kong before 3.5 tells of a configuration with the first request that it is for. What an earlier worker has left would
+-- wait for that one, so they are looked for where Kong keeps them.
+local seen
+
+local function look_for_configs()
+  local plugins = require("kong.runloop.handler").get_plugins_iterator()
+  if plugins == seen then
+    return
+  end
+  seen = plugins
+  for _, workspace in pairs(plugins.ws) do
+    for _, conf in pairs(workspace.combos["ai-tracing"] or NOWHERE) do
+      engine.config(conf)
+    end
+  end
+end
+
+
+local function start()
+  engine.start()
+  if engine.lib and kong.version_num < 3005000 then
+    ngx.timer.every(1, function()
+      guarded(look_for_configs)
+    end)
+  end
+end
+
+
 function AiTracing:init_worker()
-  guarded(engine.start)
+  guarded(start)
 end
 
 

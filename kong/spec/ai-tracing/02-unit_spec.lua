@@ -17,7 +17,7 @@ local PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 local function set_up(has)
   has = has or {}
   local told = {} -- what the library was told, in order
-  local set, cleared, serialized, logged = {}, {}, {}, {}
+  local set, cleared, serialized, logged, timers, configs = {}, {}, {}, {}, {}, {}
 
   local function note(name)
     return function(call, text, length)
@@ -61,8 +61,11 @@ local function set_up(has)
   headers.of_request = function() return "all of them", 7 end
   package.loaded["kong.plugins.ai-tracing.engine"] = {
     lib = lib,
-    config = function() return has.config or CONFIG end,
-    start = function() error("a defect") end,
+    config = function(conf)
+      configs[#configs + 1] = conf
+      return has.config or CONFIG
+    end,
+    start = has.start or function() end,
   }
 
   local ctx = { plugins = has.plugins, balancer_data = has.balancer_data }
@@ -78,6 +81,7 @@ local function set_up(has)
     ERR = 4,
     now = function() return has.now or 100.5 end,
     log = function(_, ...) logged[#logged + 1] = table.concat({ ... }) end,
+    timer = { every = function(_, call) timers[#timers + 1] = call end },
     req = {
       start_time = function() return 100.25 end,
       get_method = function() return "POST" end,
@@ -90,6 +94,7 @@ local function set_up(has)
     resp = { get_headers = has.response_headers or function() return { ["Content-Type"] = "application/json" } end },
   }
   _G.kong = {
+    version_num = has.version_num or 3009003,
     ctx = { plugin = plugin_ctx },
     client = { get_consumer = function() return has.consumer end },
     router = {
@@ -104,6 +109,7 @@ local function set_up(has)
   local conf = { __plugin_id = "id-of-plugin", providers = has.providers or {} }
   return {
     handler = handler, conf = conf, told = told, set = set, cleared = cleared, serialized = serialized, logged = logged,
+    timers = timers, configs = configs,
     run = function(phase, chunk, eof)
       ngx.arg[1], ngx.arg[2] = chunk, eof
       handler[phase](handler, conf)
@@ -332,8 +338,37 @@ describe("ai-tracing: the handler", function()
     end
   end)
 
+  it("is told of the configurations, or finds them where Kong does not tell", function()
+    local a, b, c = {}, {}, {}
+    local kept = {
+      ws = {
+        one = { combos = { ["ai-tracing"] = { ["::"] = a, [":s:"] = b }, ["key-auth"] = { ["::"] = {} } } },
+        two = { combos = {} },
+      },
+    }
+    package.loaded["kong.runloop.handler"] = { get_plugins_iterator = function() return kept end }
+    local host = set_up {}
+    host.handler:init_worker()
+    host.handler:configure { a }
+    host.handler:configure()
+    assert.same({ 0, 1 }, { #host.timers, #host.configs })
+
+    host = set_up { version_num = 3004002 }
+    host.handler:init_worker()
+    assert.equal(1, #host.timers)
+    host.timers[1]()
+    host.timers[1]()
+    assert.equal(2, #host.configs)
+    local found = { [host.configs[1]] = true, [host.configs[2]] = true }
+    assert.is_true(found[a] and found[b])
+    kept = { ws = { one = { combos = { ["ai-tracing"] = { ["::"] = c } } } } }
+    host.timers[1]()
+    assert.is_true(rawequal(c, host.configs[3]))
+    assert.same({}, host.logged)
+  end)
+
   it("harms no request, whatever goes wrong, and says so once a second", function()
-    local host = set_up { response_headers = function() error("broken") end }
+    local host = set_up { response_headers = function() error("broken") end, start = function() error("a defect") end }
     host.run("access")
     host.run("header_filter")
     host.run("header_filter")

@@ -17,6 +17,7 @@ return function(prefix)
   })
 
   return {
+    version_num = 3009003,
     configuration = { role = os.getenv("KONG_ROLE") or "traditional", prefix = prefix },
     ctx = plugin_contexts,
     client = {
