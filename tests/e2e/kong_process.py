@@ -27,6 +27,7 @@ local engine = require "kong.plugins.ai-tracing.engine"
 local answers = {
   stats = function() return engine.stats() or "null" end,
   worker = function() return tostring(ngx.worker.pid()) end,
+  version = function() return tostring(kong.version_num) end,
   collect = function() collectgarbage() collectgarbage() return "ok" end,
 }
 return kong.response.exit(200, answers[kong.request.get_path():match("[^/]+$")]())
