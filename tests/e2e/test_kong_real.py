@@ -138,6 +138,14 @@ def test_kong_s_opentelemetry_joins_the_trace(kong, upstream, langfuse):
         otlp.close()
 
 
+def test_kong_that_proxies_tcp_as_well(kong, upstream, langfuse):
+    """Kong loads all plugins for both."""
+    made = kong([service(upstream.url, plugin(langfuse.url))], env={"KONG_STREAM_LISTEN": f"127.0.0.1:{free_port()}"})
+    upstream.add("beside", fixture("chat_plain").answer())
+    assert ask(made, "beside").status == 200
+    assert trace_of(langfuse, "beside") and not errors(made)
+
+
 @pytest.mark.parametrize("length", [True, False], ids=["with length", "without"])
 def test_http_2(kong, upstream, langfuse, length, tmp_path):
     case = fixture("chat_stream_usage")

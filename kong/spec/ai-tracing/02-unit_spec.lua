@@ -332,6 +332,20 @@ describe("ai-tracing: the handler", function()
     end
   end)
 
+  it("is loaded where nobody declares nginx' headers: Kong does so for TCP", function()
+    local known, new = headers, ffi.new
+    ffi.new = function(kind, ...)
+      assert(not kind:find("ngx_", 1, true), "declaration specifier expected")
+      return new(kind, ...)
+    end
+    package.loaded["kong.plugins.ai-tracing.headers"] = nil
+    local ok, loaded = pcall(require, "kong.plugins.ai-tracing.headers")
+    package.loaded["kong.plugins.ai-tracing.headers"], ffi.new = known, new
+    assert.is_true(ok, loaded)
+    assert.is_false(loaded.are_known())
+    assert.is_true(known.are_known())
+  end)
+
   it("harms no request, whatever goes wrong, and says so once a second", function()
     local host = set_up { response_headers = function() error("broken") end }
     host.run("access")
