@@ -247,6 +247,13 @@ def test_an_older_or_foreign_server_is_told(filled):
         answers.update(status=503, body=b'{"message": "the store\\u001b[31m is away"}')
         told = refused("--url", url)
         assert told.startswith(f"{url}: the store") and "\x1b" not in told
+        # What it calls a call is no command to the terminal either.
+        call = asked(filled).json()["calls"][0]
+        hostile = "\x1b]0;gone\x07\nab"
+        answers.update(status=300, body=json.dumps({"calls": [{**call, "id": hostile, "trace_id": hostile}]}).encode())
+        assert run("traces", "show", "x", "--url", url).stderr.splitlines()[1:] == [r"  \x1b]0;gone\x07\nab (trace \x1b]0;gone\x07\nab)"]
+        answers.update(status=200, body=json.dumps({"call": call, "is_trace": False, "end": hostile}).encode())
+        assert r"unknown variant `\x1b]0;gone\x07" in run("traces", "show", "x", "--url", url).stderr
     finally:
         server.shutdown()
         server.server_close()
