@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from fake_otlp import FakeOtlp
-from gateway import until
+from gateway import free_port, until
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from kong_process import REAL, free_port, plugin, service
+from kong_process import REAL, plugin, service
 from test_kong import ASK, CHAT, JSON, STREAM, ask, end_of, errors, kong, trace_of  # noqa: F401 (a fixture)
 from upstream import ROOT, Answer, cut, fixture
 

@@ -13,7 +13,7 @@ import threading
 import uuid
 
 import pytest
-from gateway import BINARY, environment, run, until
+from gateway import BINARY, environment, free_port, run, until
 from upstream import Answer
 
 CHAT = "/v1/chat/completions"
@@ -141,12 +141,6 @@ def test_following_is_the_same(filled, upstream):
     finally:
         said = [follower.stop() for follower in followers]
     assert said == ["", ""]
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def test_a_follower_outlives_the_gateway(start, upstream):
