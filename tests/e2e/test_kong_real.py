@@ -138,6 +138,22 @@ def test_kong_s_opentelemetry_joins_the_trace(kong, upstream, langfuse):
         otlp.close()
 
 
+@pytest.mark.parametrize(
+    ("framing", "body", "end"),
+    [("transfer-encoding: chunked", "zz\r\n", "rejected"), ("content-length: 99", "{", "client_gone")],
+    ids=["no chunk", "cut"],
+)
+def test_a_body_that_nginx_does_not_get_ends_the_call(kong, upstream, langfuse, framing, body, end):
+    """It goes to Kong's error page, or nowhere, out of the middle of our phase."""
+    made = kong([service(upstream.url, plugin(langfuse.url))])
+    with made.socket() as client:
+        client.sendall(f"POST {CHAT} HTTP/1.1\r\nhost: a\r\nx-message-id: broken\r\n{framing}\r\n\r\n{body}".encode())
+        if end == "rejected":
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 400 ")
+    assert end_of(langfuse, "broken") == end
+    assert not upstream.seen("broken") and made.stats()["open"] == 0 and not errors(made)
+
+
 def test_kong_that_proxies_tcp_as_well(kong, upstream, langfuse):
     """Kong loads all plugins for both."""
     made = kong([service(upstream.url, plugin(langfuse.url))], env={"KONG_STREAM_LISTEN": f"127.0.0.1:{free_port()}"})

@@ -274,7 +274,7 @@ describe("ai-tracing: the handler", function()
     { "service", 200, true, "OK", 0 }, { "service", 500, true, "OK", 0 }, { "service", 200, true, "", 0 },
     { "service", 200, false, "", 1 }, { "service", 200, false, "OK", 2 }, { "service", 204, false, "OK", 0 },
     { "error", 499, false, "", 1 }, { "error", 502, true, "OK", 2 }, { "error", 504, true, "OK", 3 },
-    { "error", 413, true, "OK", 4 }, { "exit", 403, true, "OK", 4 }, { "exit", 200, true, "OK", 0 },
+    { "error", 400, false, "", 1 }, { "error", 413, true, "OK", 4 }, { "exit", 403, true, "OK", 4 }, { "exit", 200, true, "OK", 0 },
   }
   for _, case in ipairs(ends) do
     it("knows how " .. table.concat({ case[1], case[2], tostring(case[3]), case[4] }, " ") .. " ended", function()
