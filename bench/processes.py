@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import platform
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
 LOADGEN = TARGET / "loadgen" / "release" / "loadgen"
 os.environ.setdefault("AI_TRACING_BIN", str(TARGET / "release" / "ai-tracing"))
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-from gateway import Gateway, until  # noqa: E402
+from gateway import Gateway, free_port, until  # noqa: E402
 
 
 @contextlib.contextmanager
@@ -26,12 +25,6 @@ def on_cores(cores):
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def children(pid: int) -> list[int]:

@@ -51,6 +51,13 @@ def until(condition, timeout: float = WAIT_TIMEOUT, what: str = "condition"):
         pause.wait(0.02)
 
 
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @dataclass
 class Reply:
     """A response as it came over the wire; the body is not decompressed."""
@@ -66,7 +73,41 @@ class Reply:
         return json.loads(self.body)
 
 
-class Gateway:
+class Proxy:
+    """Something that clients send requests to, at `proxy` (`host:port`)."""
+
+    proxy: str
+
+    def request(self, method: str, path: str, body: bytes | None = None, headers=(), address: str | None = None, timeout: float = 60) -> Reply:
+        """One request on a connection of its own, to the proxy unless told otherwise."""
+        host, port = (address or self.proxy).rsplit(":", 1)
+        connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
+        try:
+            connection.putrequest(method, path, skip_accept_encoding=True, skip_host=any(n.lower() == "host" for n, _ in headers))
+            for name, value in headers:
+                connection.putheader(name, value)
+            if body is not None and not any(name.lower() in ("content-length", "transfer-encoding") for name, _ in headers):
+                connection.putheader("content-length", str(len(body)))
+            connection.endheaders(body)
+            response = connection.getresponse()
+            return Reply(response.status, response.getheaders(), response.read())
+        finally:
+            connection.close()
+
+    def play(self, case, extra=(), **kwargs) -> Reply:
+        """Sends a case's request through the proxy; `x-case` and `x-message-id` carry its id."""
+        headers = [*case.request_headers, ("x-case", case.id), ("x-message-id", case.id), *extra]
+        return self.request(case.method, case.path, case.request_body, headers, **kwargs)
+
+    def socket(self, timeout: float = 60) -> socket.socket:
+        """A raw connection to the proxy."""
+        host, port = self.proxy.rsplit(":", 1)
+        sock = socket.create_connection((host, int(port)), timeout=timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+
+class Gateway(Proxy):
     """One running `ai-tracing start`."""
 
     def __init__(self, folder: Path, *args: str, env: dict[str, str] | None = None, data_dir: Path | None = None, console: str = "127.0.0.1:0"):
@@ -101,27 +142,6 @@ class Gateway:
 
     # --- requests ---
 
-    def request(self, method: str, path: str, body: bytes | None = None, headers=(), address: str | None = None, timeout: float = 60) -> Reply:
-        """One request on a connection of its own, to the proxy unless told otherwise."""
-        host, port = (address or self.proxy).rsplit(":", 1)
-        connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
-        try:
-            connection.putrequest(method, path, skip_accept_encoding=True, skip_host=any(n.lower() == "host" for n, _ in headers))
-            for name, value in headers:
-                connection.putheader(name, value)
-            if body is not None and not any(name.lower() in ("content-length", "transfer-encoding") for name, _ in headers):
-                connection.putheader("content-length", str(len(body)))
-            connection.endheaders(body)
-            response = connection.getresponse()
-            return Reply(response.status, response.getheaders(), response.read())
-        finally:
-            connection.close()
-
-    def play(self, case, extra=(), **kwargs) -> Reply:
-        """Sends a case's request through the proxy; `x-case` and `x-message-id` carry its id."""
-        headers = [*case.request_headers, ("x-case", case.id), ("x-message-id", case.id), *extra]
-        return self.request(case.method, case.path, case.request_body, headers, **kwargs)
-
     def api(self, method: str, path: str, body=None, expect: int | None = None):
         """An Admin API call with a JSON body; the parsed answer."""
         data = None if body is None else json.dumps(body).encode()
@@ -137,13 +157,6 @@ class Gateway:
         if plugin is None:
             return {}
         return self.api("POST", f"/services/{name}/plugins", {"name": "ai-tracing", "config": plugin}, 201)
-
-    def socket(self, timeout: float = 60) -> socket.socket:
-        """A raw connection to the proxy."""
-        host, port = self.proxy.rsplit(":", 1)
-        sock = socket.create_connection((host, int(port)), timeout=timeout)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
 
     # --- what it knows ---
 

@@ -8,11 +8,10 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
-from gateway import Reply, environment, until
+from gateway import Proxy, environment, free_port, until
 from upstream import ROOT
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
@@ -38,12 +37,6 @@ INSIDE_SERVICE = {
 }  # fmt: skip
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def plugin(langfuse: str | None = None, **config) -> dict:
     """The plugin's declaration; with the address of a Langfuse, traces go there without delay."""
     if langfuse:
@@ -52,7 +45,7 @@ def plugin(langfuse: str | None = None, **config) -> dict:
     return {"name": "ai-tracing", "config": config}
 
 
-class Kong:
+class Kong(Proxy):
     """One running Kong. `services`: Kong's declarations; `more`: other top-level entities."""
 
     def __init__(self, folder: Path, services: list[dict], workers: int = 1, level: str = "info", library: Path = LIBRARY, env=None, **more):
@@ -94,31 +87,6 @@ class Kong:
     def log(self) -> str:
         out = (self.prefix / "out").read_text()
         return out + (self.log_file.read_text() if self.log_file.exists() else "")
-
-    def socket(self, timeout: float = 60) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
-
-    def request(self, method: str, path: str, body: bytes | None = None, headers=(), timeout: float = 60) -> Reply:
-        """One request on a connection of its own."""
-        import http.client
-
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            connection.putrequest(method, path, skip_accept_encoding=True)
-            for name, value in headers:
-                connection.putheader(name, value)
-            if body is not None and not any(name.lower() in ("content-length", "transfer-encoding") for name, _ in headers):
-                connection.putheader("content-length", str(len(body)))
-            connection.endheaders(body)
-            response = connection.getresponse()
-            return Reply(response.status, response.getheaders(), response.read())
-        finally:
-            connection.close()
-
-    def play(self, case, extra=(), **kwargs) -> Reply:
-        """Sends a case's request; `x-case` and `x-message-id` carry its id."""
-        headers = [*case.request_headers, ("x-case", case.id), ("x-message-id", case.id), *extra]
-        return self.request(case.method, case.path, case.request_body, headers, **kwargs)
 
     def stats(self) -> dict:
         """The engine's counters, of the one worker there is."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fake_otlp import Point
-from gateway import until
+from gateway import free_port, until
 from upstream import ROOT
 
 COLLECTOR = ROOT / "target" / "peers" / "collector"
@@ -36,12 +36,6 @@ service:
     traces: {{receivers: [otlp], processors: [memory_limiter], exporters: [file/traces]}}
     metrics: {{receivers: [otlp], processors: [memory_limiter], exporters: [file/metrics]}}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def accepts(port: int) -> bool:

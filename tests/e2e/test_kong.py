@@ -12,8 +12,8 @@ import threading
 
 import pytest
 from fake_langfuse import FakeLangfuse
-from gateway import until
-from kong_process import LIBRARY, REAL, SECRET, Kong, free_port, plugin, service
+from gateway import free_port, until
+from kong_process import LIBRARY, REAL, SECRET, Kong, plugin, service
 from upstream import ROOT, Answer, Gate, corpus, cut, fixture, fixtures
 from wire import Connection, Request, Server, head
 

@@ -8,9 +8,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from gateway import until
+from gateway import free_port, until
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from kong_process import REAL, Kong, free_port, plugin, service
+from kong_process import REAL, Kong, plugin, service
 from test_kong import ASK, CHAT, JSON, STREAM, Taker, ask, end_of, finish, kong, trace_of  # noqa: F401 (a fixture)
 from upstream import ROOT, Answer, cut, fixture
 
@@ -160,6 +160,30 @@ def test_kong_s_opentelemetry_joins_the_trace(kong, upstream, langfuse):
         assert {span.trace_id for span in ours} == {span.trace_id.hex() for span in spans()} == {sent[1]} == {trace}
     finally:
         otlp.close()
+
+
+@pytest.mark.parametrize(
+    ("framing", "body", "end"),
+    [("transfer-encoding: chunked", "zz\r\n", "rejected"), ("content-length: 99", "{", "client_gone")],
+    ids=["no chunk", "cut"],
+)
+def test_a_body_that_nginx_does_not_get_ends_the_call(kong, upstream, langfuse, framing, body, end):
+    """It goes to Kong's error page, or nowhere, out of the middle of our phase."""
+    made = kong([service(upstream.url, plugin(langfuse.url))])
+    with made.socket() as client:
+        client.sendall(f"POST {CHAT} HTTP/1.1\r\nhost: a\r\nx-message-id: broken\r\n{framing}\r\n\r\n{body}".encode())
+        if end == "rejected":
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 400 ")
+    assert end_of(langfuse, "broken") == end
+    assert not upstream.seen("broken") and made.stats()["open"] == 0 and not errors(made)
+
+
+def test_kong_that_proxies_tcp_as_well(kong, upstream, langfuse):
+    """Kong loads all plugins for both."""
+    made = kong([service(upstream.url, plugin(langfuse.url))], env={"KONG_STREAM_LISTEN": f"127.0.0.1:{free_port()}"})
+    upstream.add("beside", fixture("chat_plain").answer())
+    assert ask(made, "beside").status == 200
+    assert trace_of(langfuse, "beside") and not errors(made)
 
 
 @pytest.mark.parametrize("length", [True, False], ids=["with length", "without"])

@@ -6,11 +6,10 @@ import json
 import pytest
 from fake_langfuse import parse_otlp
 from fake_otlp import TOKEN, FakeOtlp, parse, plugin
-from gateway import QUEUE, until
+from gateway import QUEUE, free_port, until
 from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes, openai_attributes
-from peers import free_port
 from test_langfuse import everything, send
 from test_langfuse import plugin as langfuse_plugin
 from upstream import Answer, fixture

@@ -4,8 +4,7 @@ import grpc
 import pytest
 from fake_otlp import TOKEN
 from fake_otlp_grpc import FakeGrpcOtlp, certificate
-from gateway import QUEUE, until
-from peers import free_port
+from gateway import QUEUE, free_port, until
 from test_langfuse import send
 from test_otlp_metrics import OFTEN, SIX, total
 

@@ -4,8 +4,7 @@ import json
 
 import pytest
 from fake_otlp import TOKEN, FakeOtlp, plugin
-from gateway import QUEUE, until
-from peers import free_port
+from gateway import QUEUE, free_port, until
 from test_langfuse import send
 from upstream import fixture
 

@@ -13,7 +13,7 @@ import threading
 import uuid
 
 import pytest
-from gateway import BINARY, environment, run, until
+from gateway import BINARY, environment, free_port, run, until
 from upstream import Answer
 
 CHAT = "/v1/chat/completions"
@@ -143,12 +143,6 @@ def test_following_is_the_same(filled, upstream):
     assert said == ["", ""]
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 def test_a_follower_outlives_the_gateway(start, upstream):
     port = free_port()
     first = start("--upstream", upstream.url, console=f"127.0.0.1:{port}")
@@ -247,6 +241,13 @@ def test_an_older_or_foreign_server_is_told(filled):
         answers.update(status=503, body=b'{"message": "the store\\u001b[31m is away"}')
         told = refused("--url", url)
         assert told.startswith(f"{url}: the store") and "\x1b" not in told
+        # What it calls a call is no command to the terminal either.
+        call = asked(filled).json()["calls"][0]
+        hostile = "\x1b]0;gone\x07\nab"
+        answers.update(status=300, body=json.dumps({"calls": [{**call, "id": hostile, "trace_id": hostile}]}).encode())
+        assert run("traces", "show", "x", "--url", url).stderr.splitlines()[1:] == [r"  \x1b]0;gone\x07\nab (trace \x1b]0;gone\x07\nab)"]
+        answers.update(status=200, body=json.dumps({"call": call, "is_trace": False, "end": hostile}).encode())
+        assert r"unknown variant `\x1b]0;gone\x07" in run("traces", "show", "x", "--url", url).stderr
     finally:
         server.shutdown()
         server.server_close()

@@ -99,6 +99,8 @@ struct Round<'a> {
     started: Instant,
     /// The process ends: every record has one attempt.
     flushing: bool,
+    /// Some were taken.
+    took: bool,
     /// Some want to be tried again at once.
     hurries: bool,
     /// Some failed; the longest pause that was asked for.
@@ -181,7 +183,7 @@ impl<E: Exporter> Worker<E> {
         let others = units.split_off(units.len().min(self.at_once()));
         let tried = std::mem::replace(units, others);
         let answers = join_all(tried.iter().map(|unit| self.ask(&unit.records))).await;
-        let mut round = Round { units, started, flushing, hurries: false, failed: None };
+        let mut round = Round { units, started, flushing, took: false, hurries: false, failed: None };
         // From the last to the first, so that they are in order again.
         for (unit, answer) in tried.into_iter().zip(answers).rev() {
             match answer {
@@ -189,10 +191,15 @@ impl<E: Exporter> Worker<E> {
                 Err(why) => self.isolate(unit, Outcome::Unencodable, &why, round.units),
             }
         }
-        // However many failed together, it is one failure.
+        // However many failed together, it is one failure, whatever the others came to.
         self.immediate += u32::from(round.hurries);
         self.works = round.failed.is_none();
-        let Some(after) = round.failed else { return Flow::Continue };
+        let Some(after) = round.failed else {
+            if round.took {
+                self.told.worked(Instant::now());
+            }
+            return Flow::Continue;
+        };
         self.not_before = Some(Instant::now() + self.backoff.pause(after));
         if flushing { Flow::Stop } else { Flow::Continue }
     }
@@ -210,9 +217,9 @@ impl<E: Exporter> Worker<E> {
     /// Does what an answer asks for.
     fn judge(&mut self, mut unit: Unit, answer: Delivery, round: &mut Round<'_>) {
         match answer {
-            Delivery::Accepted => self.delivered(&unit.records),
+            Delivery::Accepted => self.delivered(&unit.records, round),
             Delivery::Partial { rejected, retry } => {
-                unit.records = self.partial(unit.records, rejected, &retry);
+                unit.records = self.partial(unit.records, rejected, &retry, round);
                 if unit.records.is_empty() {
                     return;
                 }
@@ -228,7 +235,7 @@ impl<E: Exporter> Worker<E> {
                 self.tell(&unit.records, Fate::Unclear(&why));
                 let taken = unit.records.len().saturating_sub(refused);
                 let refused = unit.records.split_off(taken);
-                self.taken(&unit.records);
+                self.taken(&unit.records, round);
                 self.lost(&refused, Outcome::Rejected, &why);
             }
             Delivery::Retry { after, why } => self.failed(unit, after, &why, round),
@@ -275,9 +282,9 @@ impl<E: Exporter> Worker<E> {
         .await
     }
 
-    fn delivered(&mut self, records: &[Waiting]) {
+    fn delivered(&mut self, records: &[Waiting], round: &mut Round<'_>) {
         self.tell(records, Fate::Delivered);
-        self.taken(records);
+        self.taken(records, round);
     }
 
     fn tell(&self, records: &[Waiting], fate: Fate<'_>) {
@@ -285,18 +292,24 @@ impl<E: Exporter> Worker<E> {
     }
 
     /// Counts what the destination has.
-    fn taken(&mut self, records: &[Waiting]) {
+    fn taken(&mut self, records: &[Waiting], round: &mut Round<'_>) {
         if records.is_empty() {
             return;
         }
         self.destination.resolve(records, Outcome::Delivered);
         self.backoff.reset();
         self.immediate = 0;
-        self.told.worked(Instant::now());
+        round.took = true;
     }
 
     /// Resolves what was taken and what was refused; answers with what is worth another try.
-    fn partial(&mut self, records: Vec<Waiting>, rejected: Vec<(usize, String)>, retry: &[usize]) -> Vec<Waiting> {
+    fn partial(
+        &mut self,
+        records: Vec<Waiting>,
+        rejected: Vec<(usize, String)>,
+        retry: &[usize],
+        round: &mut Round<'_>,
+    ) -> Vec<Waiting> {
         let mut fates: Vec<Verdict> = records.iter().map(|_| Verdict::Taken).collect();
         let refused = rejected.into_iter().map(|(index, why)| (index, Verdict::Refused(why)));
         // What is in both lists is refused.
@@ -313,7 +326,7 @@ impl<E: Exporter> Worker<E> {
                 Verdict::Refused(why) => self.refuse(&waiting, Outcome::Rejected, &why),
             }
         }
-        self.delivered(&taken);
+        self.delivered(&taken, round);
         left
     }
 

@@ -185,8 +185,8 @@ impl Worker {
         self.forward(call, |call| call.capture.request_body(bytes))
     }
 
-    /// The request goes to the upstream now, its body is in a file. Reads what is kept of it, at most, from the page cache that nginx has just
-    /// written it to.
+    /// The request goes to the upstream now, its body is in a file. Reads what is kept of it, at most, from the page cache
+    /// that nginx has just written it to.
     pub fn request_file(&mut self, call: i32, path: &str) -> bool {
         self.forward(call, |call| {
             let limit = call.tracer.settings.limits.max_body_size;

@@ -172,12 +172,13 @@ local function ending(eof)
   if source == "exit" then
     return status >= 400 and REJECTED or COMPLETE
   elseif source == "error" then
-    if status == 499 then
-      return CLIENT_GONE
-    elseif status == 504 then
+    if status == 504 then
       return TIMEOUT
+    elseif status >= 500 then
+      return UPSTREAM_ERROR
     end
-    return status >= 500 and UPSTREAM_ERROR or REJECTED
+    -- A 400 is also what nginx says to itself of a client that breaks off within its request.
+    return (status == 499 or ngx.var.request_completion ~= "OK") and CLIENT_GONE or REJECTED
   end
   if eof then
     return COMPLETE

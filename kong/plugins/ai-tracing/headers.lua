@@ -14,14 +14,16 @@ local headers = {
   MAX = 1000,
 }
 
-local of_request = ffi.new("ngx_http_lua_ffi_table_elt_t[?]", headers.MAX)
+-- Kong loads plugins for TCP as well, where nothing is traced and nobody has declared this.
+local declared, of_request = pcall(ffi.new, "ngx_http_lua_ffi_table_elt_t[?]", headers.MAX)
 local of_response = ffi.new("ai_tracing_text[?]", 2 * headers.MAX)
 local truncated = ffi.new("int[1]")
 
 
 -- Whether this OpenResty lays a header out as the library reads it.
 function headers.are_known()
-  return ffi.sizeof("ngx_http_lua_ffi_table_elt_t") == 32 and ffi.offsetof("ngx_http_lua_ffi_table_elt_t", "value") == 16
+  return declared and ffi.sizeof("ngx_http_lua_ffi_table_elt_t") == 32
+    and ffi.offsetof("ngx_http_lua_ffi_table_elt_t", "value") == 16
     and ffi.offsetof("ngx_http_lua_ffi_str_t", "len") == 0 and ffi.offsetof("ngx_http_lua_ffi_str_t", "data") == 8
 end
 

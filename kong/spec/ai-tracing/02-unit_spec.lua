@@ -280,7 +280,7 @@ describe("ai-tracing: the handler", function()
     { "service", 200, true, "OK", 0 }, { "service", 500, true, "OK", 0 }, { "service", 200, true, "", 0 },
     { "service", 200, false, "", 1 }, { "service", 200, false, "OK", 2 }, { "service", 204, false, "OK", 0 },
     { "error", 499, false, "", 1 }, { "error", 502, true, "OK", 2 }, { "error", 504, true, "OK", 3 },
-    { "error", 413, true, "OK", 4 }, { "exit", 403, true, "OK", 4 }, { "exit", 200, true, "OK", 0 },
+    { "error", 400, false, "", 1 }, { "error", 413, true, "OK", 4 }, { "exit", 403, true, "OK", 4 }, { "exit", 200, true, "OK", 0 },
   }
   for _, case in ipairs(ends) do
     it("knows how " .. table.concat({ case[1], case[2], tostring(case[3]), case[4] }, " ") .. " ended", function()
@@ -365,6 +365,20 @@ describe("ai-tracing: the handler", function()
     host.timers[1]()
     assert.is_true(rawequal(c, host.configs[3]))
     assert.same({}, host.logged)
+  end)
+
+  it("is loaded where nobody declares nginx' headers: Kong does so for TCP", function()
+    local known, new = headers, ffi.new
+    ffi.new = function(kind, ...)
+      assert(not kind:find("ngx_", 1, true), "declaration specifier expected")
+      return new(kind, ...)
+    end
+    package.loaded["kong.plugins.ai-tracing.headers"] = nil
+    local ok, loaded = pcall(require, "kong.plugins.ai-tracing.headers")
+    package.loaded["kong.plugins.ai-tracing.headers"], ffi.new = known, new
+    assert.is_true(ok, loaded)
+    assert.is_false(loaded.are_known())
+    assert.is_true(known.are_known())
   end)
 
   it("harms no request, whatever goes wrong, and says so once a second", function()

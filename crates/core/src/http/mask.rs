@@ -13,8 +13,9 @@ pub(crate) const HIDDEN: &str = "****";
 /// What a name has in it whose value is a secret.
 const SECRET: [&str; 10] =
     ["auth", "key", "token", "secret", "cookie", "passw", "signature", "credential", "session", "pwd"];
-/// Names whose value is one, too short to be looked for within others: Azure's shared access signatures have it.
-const SECRET_NAMES: [&str; 1] = ["sig"];
+/// Names whose value is one, too short to be looked for within others: of Azure's shared access signatures, of the keys of
+/// its functions, of passwords.
+const SECRET_NAMES: [&str; 3] = ["sig", "code", "pass"];
 
 /// All of those in one pass over a name, in any case.
 static SEARCH: LazyLock<Option<AhoCorasick>> =
@@ -48,9 +49,7 @@ pub(crate) fn headers(fields: &mut Fields, shown: &[&str]) {
         if is_secret(name) && !is_harmless(name, value) {
             *value = hidden(value);
         } else {
-            if let Some(masked) = address(value) {
-                *value = masked;
-            }
+            inner_parameters(value);
             known_keys(value);
         }
     }
@@ -61,9 +60,10 @@ pub(crate) fn query(fields: &mut Fields) {
     for (name, value) in &mut fields.fields {
         // Some servers take `;` for `&`.
         let is_within = value.split(';').skip(1).any(|part| is_secret(part.split('=').next().unwrap_or_default()));
-        if is_secret(name) || is_within {
+        if name.split(';').any(is_secret) || is_within {
             *value = HIDDEN.to_owned();
         } else {
+            inner_parameters(value);
             known_keys(value);
         }
         known_keys(name);
@@ -103,21 +103,32 @@ fn hidden(value: &str) -> String {
     }
 }
 
-/// An address with the secrets of its query hidden, such as a redirect's; `None` when there are none.
-fn address(value: &str) -> Option<String> {
-    let (before, query) = value.split_once('?')?;
-    let mut any = false;
-    let masked: Vec<_> = query
-        .split('&')
-        .map(|pair| match pair.split_once('=') {
-            Some((name, _)) if is_secret(&percent_encoding::percent_decode_str(name).decode_utf8_lossy()) => {
-                any = true;
-                format!("{name}={HIDDEN}")
-            }
-            _ => pair.to_owned(),
-        })
-        .collect();
-    any.then(|| format!("{before}?{}", masked.join("&")))
+/// Whether a value is [`hidden`]: nothing of it is left.
+pub(crate) fn is_hidden(value: &str) -> bool {
+    value.ends_with(HIDDEN) && hidden(value) == value
+}
+
+/// Hides the secrets of the addresses in a value, such as a redirect's: in their queries, fragments and paths.
+fn inner_parameters(value: &mut String) {
+    const BEGINS: [char; 4] = ['?', '&', '#', ';'];
+    let Some(start) = value.find(BEGINS) else { return };
+    let (address, parameters) = value.split_at(start);
+    let (mut masked, mut hides) = (address.to_owned(), false);
+    for (at, sign) in parameters.match_indices(BEGINS) {
+        let parameter = parameters.get(at + 1..).and_then(|rest| rest.split(BEGINS).next()).unwrap_or_default();
+        // A secret may hold a `;`.
+        if hides && sign == ";" {
+            continue;
+        }
+        let name = parameter.split_once('=').map(|(name, _)| name);
+        hides = name.is_some_and(|it| is_secret(&percent_encoding::percent_decode_str(it).decode_utf8_lossy()));
+        masked.push_str(sign);
+        match name.filter(|_| hides) {
+            Some(name) => masked.extend([name, "=", HIDDEN]),
+            None => masked.push_str(parameter),
+        }
+    }
+    *value = masked;
 }
 
 #[cfg(test)]
@@ -151,7 +162,16 @@ mod tests {
             ("mcp-session-id", "hunter2", "****"),
             ("x-tokens", "hunter2", "****"),
             ("x-custom", "Bearer abcDEF1234567890", "Bearer [API_KEY]"),
-            ("location", "https://x.test/a?b=c&sig=hunter2#d", "https://x.test/a?b=c&sig=****"),
+            ("location", "https://x.test/a?b=c&sig=hunter2#d", "https://x.test/a?b=c&sig=****#d"),
+            ("location", "https://x.test/#b=c&access_token=hunter2", "https://x.test/#b=c&access_token=****"),
+            ("location", "/a;jsessionid=hunter2?b=c", "/a;jsessionid=****?b=c"),
+            ("location", "/a?b=c;k%65y=hunter2;hunter2&d=e", "/a?b=c;k%65y=****&d=e"),
+            (
+                "referer",
+                "https://x.test/?to=https://y.test/?pass=hunter2",
+                "https://x.test/?to=https://y.test/?pass=****",
+            ),
+            ("link", "</a?b=1>; rel=next, </a?sig=hunter2>; rel=last", "</a?b=1>; rel=next, </a?sig=****"),
         ] {
             assert_eq!(header(name, value), shown, "{name}: {value}");
         }
@@ -170,6 +190,8 @@ mod tests {
             ("access-control-allow-credentials", "true"),
             ("x-request-id", "req_0123456789abcdef0123456789abcdef"),
             ("location", "https://x.test/a?b=c"),
+            ("link", "</a?b=1>; rel=\"next\", </a?b=2#c>; rel=\"last\""),
+            ("accept", "text/html;q=0.9, */*;q=0.1;"),
         ] {
             assert_eq!(header(name, value), value, "{name}");
         }
@@ -179,7 +201,10 @@ mod tests {
     fn parameters_are_decoded_and_secrets_hidden() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
-            parameters("api-version=2024-10-21&k%65y=hunter2&q=a+b%26c&flag&&a=1;token=hunter2&sig=x"),
+            parameters(
+                "api-version=2024-10-21&k%65y=hunter2&q=a+b%26c&flag&&a=1;token=hunter2&sig=x&b;sig=x&code=x\
+                 &to=https://x.test/%3Ftoken=x"
+            ),
             [
                 pair("api-version", "2024-10-21"),
                 pair("key", "****"),
@@ -187,6 +212,9 @@ mod tests {
                 pair("flag", ""),
                 pair("a", "****"),
                 pair("sig", "****"),
+                pair("b;sig", "****"),
+                pair("code", "****"),
+                pair("to", "https://x.test/?token=****"),
             ]
         );
         assert_eq!(parameters("%ff=%ff"), [pair("\u{fffd}", "\u{fffd}")]);

@@ -31,8 +31,8 @@ const MAX_NAME: usize = 128;
 /// Characters of the longest id of a user, a session or a project.
 const MAX_ID: usize = 200;
 
-/// Leaves out all content; `shown` are the names of the context headers, lower case. Every field of what comes from the bodies is named here, so that a new one does not compile
-/// before somebody has decided what it is.
+/// Leaves out all content; `shown` are the names of the context headers, lower case. Every field of what comes from the
+/// bodies is named here, so that a new one does not compile before somebody has decided what it is.
 pub fn drop_content(record: &mut CallRecord, shown: &[&str]) {
     let Request { model: _, message_count: _, params, stream: _, messages, tools } = &mut record.request;
     messages.clear();
@@ -95,7 +95,7 @@ fn drop_values(fields: &mut Fields, stays: impl Fn(&str) -> bool) {
     fields.left_out += (before - fields.fields.len()) as u64;
     for (name, value) in &mut fields.fields {
         // Hidden already, or empty: nothing is said.
-        let says = !value.is_empty() && !is_name(value) && !value.ends_with(mask::HIDDEN);
+        let says = !value.is_empty() && !is_name(value) && !mask::is_hidden(value);
         if says && !stays(&name.to_ascii_lowercase()) {
             *value = LEFT_OUT.to_owned();
         }

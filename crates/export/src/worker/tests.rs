@@ -616,6 +616,19 @@ async fn several_that_fail_are_one_failure_and_are_tried_again_one_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_destination_that_takes_a_part_is_failing_until_it_takes_the_rest() {
+    let bench = slow_bench(1, 4, Duration::from_secs(1), |attempt, _| match attempt {
+        3 => refused(Some(Duration::from_secs(100))),
+        _ => Delivery::Accepted,
+    });
+    bench.offer(&["a", "b", "c"]);
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    assert_eq!((bench.destination.stats().delivered, bench.destination.stats().failing.is_some()), (2, true));
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert_eq!((bench.destination.stats().delivered, bench.destination.stats().failing), (3, None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_of_several_batches_has_its_own_fate() {
     let bench = slow_bench(2, 4, Duration::from_secs(1), |_, ids| match ids[0].as_str() {
         "bad" if ids.len() > 1 => Delivery::Fatal { why: "no".into() },

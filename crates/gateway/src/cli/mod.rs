@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::term::Terminal;
+use crate::term::{Terminal, text};
 
 /// A gateway that traces LLM traffic.
 #[derive(Debug, Parser)]
@@ -53,8 +53,8 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::run(&args, &mut stdout()),
     };
     result.unwrap_or_else(|error| {
-        // Nothing is left to be done about a stderr that cannot be written.
-        let _ = writeln!(stderr(), "ai-tracing: {error:#}");
+        // What could not be read may be quoted. Nothing is left to be done about a stderr that cannot be written.
+        let _ = writeln!(stderr(), "ai-tracing: {}", text::block(&format!("{error:#}")));
         ExitCode::FAILURE
     })
 }
@@ -76,7 +76,7 @@ fn data_dir_from(variable: impl Fn(&str) -> Option<PathBuf>) -> PathBuf {
 
 /// JSON for whoever reads the output.
 fn shown_json(json: &str, terminal: Terminal) -> Cow<'_, str> {
-    if terminal.is_terminal { crate::term::text::json(json) } else { json.into() }
+    if terminal.is_terminal { text::json(json) } else { json.into() }
 }
 
 #[cfg(test)]

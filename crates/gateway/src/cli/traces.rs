@@ -20,6 +20,7 @@ use super::options::Secret;
 use super::shown_json;
 use crate::calls::query::{Filter, Found, NO_HTTP, Order, Summary};
 use crate::term::Terminal;
+use crate::term::text::line;
 use ai_tracing_export::clock::now;
 
 pub use list::Listing;
@@ -278,11 +279,13 @@ impl Show {
                     }
                 }
             }
-            Found::Nothing => bail!("no call or trace with the id {}", crate::term::text::line(&self.id)),
+            Found::Nothing => bail!("no call or trace with the id {}", line(&self.id)),
             Found::Ambiguous(calls) => {
-                let ids: Vec<_> =
-                    calls.iter().map(|call| format!("\n  {} (trace {})", call.id, call.trace_id)).collect();
-                bail!("several calls begin with {}, such as:{}", crate::term::text::line(&self.id), ids.concat())
+                let ids: Vec<_> = calls
+                    .iter()
+                    .map(|call| format!("\n  {} (trace {})", line(&call.id), line(&call.trace_id)))
+                    .collect();
+                bail!("several calls begin with {}, such as:{}", line(&self.id), ids.concat())
             }
         }
         Ok(())

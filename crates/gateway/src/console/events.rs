@@ -127,7 +127,7 @@ impl News {
             return Ok(Self { calls: Vec::new(), position: newest, far_behind: false, more: false });
         };
         // A position beyond the newest is one of another file: a damaged one was replaced.
-        if (newest.0 - position.0 > FAR_BEHIND && !all) || position.0 > newest.0 {
+        if (newest.0.saturating_sub(position.0) > FAR_BEHIND && !all) || position.0 > newest.0 {
             return Ok(Self { calls: Vec::new(), position: newest, far_behind: true, more: false });
         }
         let calls = reader.follow(&mut position, filter)?;

@@ -7,9 +7,9 @@
 //!                                                    └─► assets: the built page, part of the binary
 //! ```
 //!
-//! It reads, but for one thing: a stored call can be sent to a destination again. What it shows is hostile by nature: the API answers JSON alone, the page may load nothing
-//! from anywhere else and runs no script but its own (the content security policy below), and neither works from another
-//! site's page.
+//! It reads, but for one thing: a stored call can be sent to a destination again. What it shows is hostile by nature: the
+//! API answers JSON alone, the page may load nothing from anywhere else and runs no script but its own (the content security
+//! policy below), and neither works from another site's page.
 
 mod access;
 mod api;

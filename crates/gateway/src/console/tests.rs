@@ -275,12 +275,14 @@ async fn what_is_stored_is_told_at_once() {
         async || String::from_utf8(events.frame().await.unwrap().unwrap().into_data().unwrap().to_vec()).unwrap();
     next().await;
     assert!(next().await.starts_with("event: calls\nid: 3\ndata: [{\"seq\":3,"));
-    // A position of another file.
-    let mut events = fixture.router.clone().oneshot(request("after=99", None)).await.unwrap().into_body();
-    let mut next =
-        async || String::from_utf8(events.frame().await.unwrap().unwrap().into_data().unwrap().to_vec()).unwrap();
-    next().await;
-    assert_eq!(next().await, "event: reset\nid: 3\ndata: {}\n\n");
+    // A position of another file, and one of none.
+    for position in ["after=99", "after=-9223372036854775808"] {
+        let mut events = fixture.router.clone().oneshot(request(position, None)).await.unwrap().into_body();
+        let mut next =
+            async || String::from_utf8(events.frame().await.unwrap().unwrap().into_data().unwrap().to_vec()).unwrap();
+        next().await;
+        assert_eq!(next().await, "event: reset\nid: 3\ndata: {}\n\n", "{position}");
+    }
 }
 
 #[tokio::test]

@@ -177,13 +177,17 @@ fn of_a_call_without_content_names_stay_in_the_heads() {
         ("user-agent", "OpenAI/Python 1.2 (x)"),
         ("x-stainless-os", "Linux"),
         ("x-note", "what was said"),
+        ("referer", "https://x.test/?q=what-was-said&sig=hunter2"),
         ("x-user-id", "Jo Doe"),
         ("x-api-key", "hunter2"),
     ];
     let http =
         Call { settings, query: Some("alt=sse&q=what+was+said&a%20b=c"), request_headers, ..Call::default() }.http();
     let values = |fields: &Fields| fields.fields.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>();
-    assert_eq!(values(&http.request.headers), ["OpenAI/Python 1.2 (x)", "Linux", "[left out]", "Jo Doe", "****"]);
+    assert_eq!(
+        values(&http.request.headers),
+        ["OpenAI/Python 1.2 (x)", "Linux", "[left out]", "[left out]", "Jo Doe", "****"]
+    );
     assert_eq!(values(&http.request.query), ["sse", "[left out]"]);
     assert_eq!(http.request.query.left_out, 1);
 }

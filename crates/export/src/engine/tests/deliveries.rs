@@ -49,6 +49,12 @@ async fn a_record_that_was_refused_is_sent_again_with_its_ids() {
     assert_eq!(hear(&book, 4).await[2..], [format!("{ID}: Waiting"), format!("{ID}: Delivered")]);
     assert_eq!(server.seen().len(), 2);
     assert!(engine.resend([0; 16], record).is_none(), "no such destination");
+    // Told first, counted next.
+    let until = std::time::Instant::now() + LONG;
+    while engine.stats().destinations[0].waiting > 0 {
+        assert!(std::time::Instant::now() < until);
+        tokio::task::yield_now().await;
+    }
     let stats = &engine.stats().destinations[0];
     assert_eq!((stats.offered, stats.delivered, stats.dropped.rejected, stats.memory_only), (2, 1, 1, 0));
     drop(tracer);
