@@ -176,6 +176,8 @@ export interface CallDetail {
   call: Summary;
   trace: Summary[];
   trace_goes_on: boolean;
+  /** Address of the Langfuse that it goes to. */
+  langfuse: string | null;
   record: CallRecord;
 }
 
@@ -313,7 +315,6 @@ export interface Settings {
 export interface Info {
   version: string;
   login: boolean;
-  langfuse: string | null;
 }
 
 export type Values = Record<string, string[]>;
