@@ -71,7 +71,8 @@ export function useCalls(query: string, order: 'newest' | 'oldest', live: boolea
       setStatus({ loading: true, error: null });
       try {
         const page = await get<CallsPage>('calls', params, signal);
-        if (!cursor) position.current = page.position;
+        // Of the oldest first, what was stored while pages were read comes with them.
+        if (!cursor || order === 'oldest') position.current = page.position;
         setState((old) => ({
           calls: cursor ? old.calls.concat(page.calls) : page.calls,
           fresh: cursor ? old.fresh : new Set(),
@@ -107,9 +108,10 @@ export function useCalls(query: string, order: 'newest' | 'oldest', live: boolea
     return () => clearTimeout(timer);
   }, [status]);
 
-  const ready = position.current !== null;
+  // What is new belongs to the end of the oldest first: it has to be there.
+  const ready = position.current !== null && (order === 'newest' || state.next === null);
   useEffect(() => {
-    if (!live || !ready || order !== 'newest') {
+    if (!live || !ready) {
       setLink('off');
       return;
     }
@@ -122,8 +124,12 @@ export function useCalls(query: string, order: 'newest' | 'oldest', live: boolea
       const arrived: Summary[] = JSON.parse(event.data);
       position.current = Number(event.lastEventId);
       setState((old) => {
-        const known = new Set(old.calls.slice(0, 1000).map((call) => call.id));
+        const known = new Set((order === 'newest' ? old.calls.slice(0, 1000) : old.calls.slice(-1000)).map((call) => call.id));
         const news = arrived.filter((call) => !known.has(call.id));
+        if (order === 'oldest') {
+          const calls = merge([...old.calls].reverse(), news, bySeq).reverse();
+          return { ...old, calls, fresh: new Set(news.map((call) => call.id)), lookedBackTo: null };
+        }
         let calls = merge(old.calls, news, bySeq);
         let next = old.next;
         if (calls.length > KEPT && atTop()) {
