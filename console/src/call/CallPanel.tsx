@@ -81,9 +81,11 @@ export function CallPanel({ id, onClose, onPrevious, onNext, onOther }: Props) {
               ))}
               </div>
               <span class="spacer" />
+              <span class="copies">
               <Copy label="Copy link" text={() => `${location.origin}/?call=${shown.call.id}`} />
               <Copy label="Copy as curl" text={() => asCurl(shown.record)} />
               {shown.langfuse && <a class="away" href={`${shown.langfuse}/trace/${shown.call.trace_id}`} target="_blank" rel="noopener noreferrer" title="The same trace in Langfuse, in a new tab">Langfuse ↗</a>}
+              </span>
             </div>
           </>
         )}
