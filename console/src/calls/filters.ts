@@ -17,6 +17,7 @@ export const KEYS: FilterKey[] = [
   { name: 'status', label: 'Status', example: 'status:5xx' },
   { name: 'delivery', label: 'Delivery', example: 'delivery:failed' },
   { name: 'slower_than', label: 'Slower than', example: 'slower_than:2s' },
+  { name: 'first_token_slower_than', label: 'First token slower than', example: 'first_token_slower_than:500ms' },
   { name: 'project', label: 'Project', example: 'project:search', values: 'project' },
   { name: 'organization', label: 'Organization', example: 'organization:acme', values: 'organization' },
   { name: 'environment', label: 'Environment', example: 'environment:production' },
