@@ -195,3 +195,43 @@ test('on a phone every page is a tap away and nothing is wider than the screen',
     assert.deepEqual(await page.evaluate(wide), [], path);
   }
 });
+
+test('a filter that does not exist is named where nothing is found', async () => {
+  const page = await browser.page();
+  await page.goto(gateway.url);
+  await rows(page).first().waitFor();
+  await page.keyboard.press('/');
+  await page.keyboard.type('usr:ann');
+  await page.keyboard.press('Enter');
+  await page.getByText('usr:ann is none of them').waitFor();
+  await page.getByRole('link', { name: 'Clear them' }).click();
+  await rows(page).first().waitFor();
+});
+
+test('Enter opens no call that the list does not show', async () => {
+  const page = await browser.page();
+  await page.goto(gateway.url);
+  await rows(page).first().waitFor();
+  await page.keyboard.press('j');
+  await page.locator('.body [aria-selected=true]').waitFor();
+  await page.keyboard.press('e');
+  await page.waitForFunction(() => document.querySelectorAll('.body [role=row].failed').length === 4 && document.querySelectorAll('.body [role=row]').length === 4);
+  await page.keyboard.press('Enter');
+  assert.equal(new URL(page.url()).search, '?errors=true');
+  await page.keyboard.press('j');
+  await page.keyboard.press('Enter');
+  await page.locator('.panel .failed').waitFor();
+  assert.deepEqual(page.wrong, []);
+});
+
+test('a store whose file was damaged is told', async () => {
+  const page = await browser.page();
+  await page.route('**/api/v1/delivery', async (route) => {
+    const response = await route.fetch();
+    const json = await response.json();
+    assert.equal(json.store.replaced, 0);
+    await route.fulfill({ response, json: { ...json, store: { ...json.store, replaced: 1 } } });
+  });
+  await page.goto(`${gateway.url}/overview`);
+  await page.getByText('Its file was damaged: it was moved aside').waitFor();
+});

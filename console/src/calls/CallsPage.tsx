@@ -6,7 +6,7 @@ import { useLoad } from '../lib/load';
 import { change, go, href, usePlace } from '../lib/url';
 import { CallsTable } from './CallsTable';
 import { FilterBar } from './FilterBar';
-import { isFiltered, query } from './filters';
+import { isFiltered, noFilter, query } from './filters';
 import { useCalls } from './list';
 
 interface Props {
@@ -51,7 +51,8 @@ export function CallsPage({ fixed = {}, order = 'newest', head }: Props) {
     ArrowUp: () => move(-1),
     g: () => select(0),
     G: () => select(list.calls.length - 1),
-    Enter: () => at.current && change({ call: at.current }),
+    // What was marked may not be listed any more.
+    Enter: () => list.calls.some((call) => call.id === at.current) && change({ call: at.current }),
     Escape: () => (open ? close() : setMarked(null)),
     e: () => change({ errors: params.get('errors') === 'true' ? null : 'true' }),
     p: () => setLive(!live),
@@ -62,6 +63,7 @@ export function CallsPage({ fixed = {}, order = 'newest', head }: Props) {
     scroller.current?.querySelector<HTMLElement>('[role=grid]')?.focus({ preventScroll: true });
   };
   const filtered = isFiltered(params);
+  const unknown = noFilter(params.get('search') ?? '');
   return (
     <div class={`calls ${open ? 'split' : ''}`}>
       {head ?? (
@@ -82,7 +84,7 @@ export function CallsPage({ fixed = {}, order = 'newest', head }: Props) {
             <div class="empty">
               <h2>{filtered ? 'No call matches' : 'No calls yet'}</h2>
               {filtered
-                ? <p>Nothing in the local store fits these filters. <a href={href(location.pathname)}>Clear them</a></p>
+                ? <p>Nothing in the local store fits these filters. {unknown && <><code><bdi>{unknown}</bdi></code> is none of them, and was looked for in the content. </>}<a href={href(location.pathname)}>Clear them</a></p>
                 : <HowTo />}
             </div>
           }

@@ -58,6 +58,11 @@ export function parse(text: string): { filters: Record<string, string>; words: s
   return { filters, words: words.join(' ') };
 }
 
+/** The first of the words that looks like a filter and is none; '' where there is no such. */
+export function noFilter(words: string): string {
+  return pieces(words).find((word) => /^[a-z_]+:[^\s/]/.test(word)) ?? '';
+}
+
 /** The URL's parameters that the API understands. */
 export function query(params: URLSearchParams): URLSearchParams {
   const asked = new URLSearchParams();

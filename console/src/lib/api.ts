@@ -297,6 +297,8 @@ export interface Delivery {
     refused: number;
     aged_out: number;
     crowded_out: number;
+    /** Damaged files moved aside. */
+    replaced: number;
     file_bytes: number;
     last_error: string | null;
   } | null;

@@ -52,6 +52,7 @@ export function DeliveryHealth() {
       {data?.store && (
         <p class="quiet">
           Local store: {count(data.store.rows)} calls, {bytes(data.store.file_bytes)}; deleted {count(data.store.aged_out)} for age and {count(data.store.crowded_out)} for size.
+          {data.store.replaced > 0 && <span class="bad"> Its file was damaged: it was moved aside, and a new one begun.</span>}
           {data.store.last_error && <span class="bad"> {data.store.last_error}</span>}
         </p>
       )}
