@@ -4,7 +4,7 @@ BIN := $(TARGET)/debug/ai-tracing
 PYTHON := target/venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build console test lint unit docs-check lua valgrind e2e console-test chaos bench bench-engine fuzz deny
+.PHONY: help demo build console test lint unit docs-check lua valgrind e2e console-test console-images chaos bench bench-engine fuzz deny
 
 help: ## List the commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
@@ -55,6 +55,10 @@ e2e: ## End-to-end tests alone (after `make test` has built everything once); AR
 console-test: ## The console in a browser (after `make test` has built everything once); ARGS='--test-name-pattern=x' picks some
 	@scripts/bootstrap.sh test
 	node --test --test-concurrency=1 $(ARGS) tests/console/*.test.mjs
+
+console-images: ## Refresh the documentation's pictures of the console (after `make test` has built everything once)
+	node --test --test-name-pattern='every page can be used' tests/console/pages.test.mjs
+	for image in docs/images/console-*.png; do cp $(TARGET)/console-images/$${image##*/} docs/images/; done
 
 chaos: ## Kills, outages, full disks, damaged files, wrong clocks (half an hour); write docs/delivery.md; ARGS='kill' picks some
 	@scripts/bootstrap.sh chaos

@@ -14,7 +14,7 @@ export function Login({ onDone }: { onDone: () => void }) {
   return (
     <main class="login">
       <form onSubmit={send}>
-        <h1>AI Tracing</h1>
+        <h1><img src="/icon.svg" alt="" width="20" height="20" /> AI Tracing</h1>
         <label>
           Token
           <input type="password" autocomplete="current-password" autofocus value={token} onInput={(event) => setToken(event.currentTarget.value)} />

@@ -1,6 +1,6 @@
 import { CallsPage } from './calls/CallsPage';
 import type { Session } from './lib/api';
-import { compact, count, dollars, duration, exactly } from './lib/format';
+import { compact, count, dollars, exactly, lasted } from './lib/format';
 import { useLoad } from './lib/load';
 import { useKeys } from './lib/keys';
 import { change, href, usePlace } from './lib/url';
@@ -25,11 +25,11 @@ export function SessionPage({ id }: { id: string }) {
       {data && (
         <div class="facts">
           <Fact name="Calls" value={count(data.calls)} />
-          <Fact name="Errors" value={count(data.errors)} />
+          <Fact name="Errors" value={data.errors ? <a class="bad" href={href('/', { session: id, errors: 'true' })}>{count(data.errors)}</a> : '0'} />
           <Fact name="Tokens in" value={compact(data.tokens_in)} />
           <Fact name="Tokens out" value={compact(data.tokens_out)} />
           <Fact name="Cost" value={dollars(data.cost)} />
-          <Fact name="Lasted" value={duration(Date.parse(data.last) - Date.parse(data.first))} />
+          <Fact name="Lasted" value={lasted(data)} />
           <Fact name="First call" value={exactly(data.first).slice(0, 19)} />
           {data.users.length > 0 && <div><span class="name">Users</span><span class="value">{data.users.map((user, index) => <span key={user}>{index > 0 && ', '}<a href={href('/', { user })}><bdi>{user}</bdi></a></span>)}</span></div>}
         </div>
@@ -40,7 +40,7 @@ export function SessionPage({ id }: { id: string }) {
   return <CallsPage fixed={{ session: id }} order={newest ? 'newest' : 'oldest'} head={head} />;
 }
 
-export function Fact({ name, value }: { name: string; value: string }) {
+export function Fact({ name, value }: { name: string; value: preact.ComponentChildren }) {
   return (
     <div>
       <span class="name">{name}</span>

@@ -1,13 +1,13 @@
 import { useEffect, useState } from 'preact/hooks';
 import { type Session, type SessionsPage as Page, get } from './lib/api';
-import { compact, count, dollars, duration, exactly, when } from './lib/format';
+import { compact, count, dollars, exactly, lasted, when } from './lib/format';
 import { href, usePlace } from './lib/url';
 import { RangeSelect } from './RangeSelect';
 
 /** Sessions, those with the newest call first. */
 export function SessionsPage() {
   const { params } = usePlace();
-  const query = new URLSearchParams([...params].filter(([name]) => ['since', 'user', 'project'].includes(name))).toString();
+  const query = new URLSearchParams([...params].filter(([name]) => ['since', 'until', 'user', 'project'].includes(name))).toString();
   const [sessions, setSessions] = useState<Session[]>([]);
   const [state, setState] = useState<{ next: string | null; loading: boolean; error: string | null }>({ next: null, loading: true, error: null });
   const load = (cursor: string | null, signal?: AbortSignal) => {
@@ -40,14 +40,14 @@ export function SessionsPage() {
             <tbody>
               {sessions.map((session) => (
                 <tr key={session.id}>
-                  <td class="id"><a href={`/sessions/${encodeURIComponent(session.id)}`}><bdi>{session.id}</bdi></a></td>
-                  <td>{session.users.map((user, index) => <span key={user}>{index > 0 && ', '}<a href={href('/', { user })}><bdi>{user}</bdi></a></span>)}</td>
-                  <td><bdi>{session.models.join(', ')}</bdi></td>
+                  <td class="id" title={session.id}><a href={`/sessions/${encodeURIComponent(session.id)}`}><bdi>{session.id}</bdi></a></td>
+                  <td title={session.users.join(', ')}>{session.users.map((user, index) => <span key={user}>{index > 0 && ', '}<a href={href('/', { user })}><bdi>{user}</bdi></a></span>)}</td>
+                  <td title={session.models.join(', ')}><bdi>{session.models.join(', ')}</bdi></td>
                   <td class="number">{count(session.calls)}</td>
-                  <td class={`number ${session.errors ? 'bad' : ''}`}>{count(session.errors)}</td>
+                  <td class={`number ${session.errors ? 'bad' : ''}`}>{session.errors ? <a href={href('/', { session: session.id, errors: 'true' })}>{count(session.errors)}</a> : 0}</td>
                   <td class="number">{compact(session.tokens_in + session.tokens_out)}</td>
                   <td class="number">{dollars(session.cost)}</td>
-                  <td class="number">{duration(Date.parse(session.last) - Date.parse(session.first))}</td>
+                  <td class="number">{lasted(session)}</td>
                   <td><time dateTime={session.last} title={exactly(session.last)}>{when(session.last)}</time></td>
                 </tr>
               ))}

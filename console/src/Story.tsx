@@ -1,7 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Turn } from './call/Conversation';
 import { Status } from './calls/CallsTable';
-import { type CallDetail, type CallsPage, type Summary, get } from './lib/api';
+import { useCalls } from './calls/list';
+import type { CallDetail, Summary } from './lib/api';
 import { compact, dollars, duration, when } from './lib/format';
 import { useLoad } from './lib/load';
 
@@ -10,39 +11,16 @@ const PAGE = 25;
 /** How far from what is seen a call's content is kept: beyond it, it is let go, whatever has been read. */
 const NEAR = '1200px 0px';
 
-/** A session as one conversation: what was new in each call, and its answer. */
+/** A session as one conversation: what was new in each call, and its answer; it goes on as calls come. */
 export function Story({ session }: { session: string }) {
-  const [calls, setCalls] = useState<Summary[]>([]);
-  const [next, setNext] = useState<string | null>(null);
-  const [error, setError] = useState<string | null>(null);
-  const [loading, setLoading] = useState(true);
-  const load = (cursor: string | null, signal?: AbortSignal) => {
-    const params = new URLSearchParams({ session, order: 'oldest', limit: String(PAGE) });
-    if (cursor) params.set('cursor', cursor);
-    setLoading(true);
-    get<CallsPage>('calls', params, signal)
-      .then((page) => {
-        setCalls((old) => (cursor ? old.concat(page.calls) : page.calls));
-        setNext(page.next);
-        setError(null);
-        setLoading(false);
-      })
-      .catch((error: Error) => {
-        if (signal?.aborted) return;
-        setError(error.message);
-        setLoading(false);
-      });
-  };
-  useEffect(() => {
-    const abort = new AbortController();
-    load(null, abort.signal);
-    return () => abort.abort();
-  }, [session]);
+  const query = new URLSearchParams({ session, limit: String(PAGE) }).toString();
+  const { calls, error, more, loading, loadMore } = useCalls(query, 'oldest', true, () => false);
   return (
     <div class="story" tabIndex={0} role="region" aria-label="Story of the session">
       {calls.map((call, index) => <Entry key={call.id} call={call} first={index === 0} />)}
       {error && <p class="error" role="alert">{error}</p>}
-      {next && <button type="button" class="more" disabled={loading} onClick={() => load(next)}>Show what came later</button>}
+      {loading && calls.length === 0 && <p class="quiet">Loading …</p>}
+      {more && <button type="button" class="more" disabled={loading} onClick={loadMore}>Show what came later</button>}
     </div>
   );
 }

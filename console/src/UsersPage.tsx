@@ -10,8 +10,9 @@ const SORTS: [string, string][] = [['calls', 'Calls'], ['errors', 'Errors'], ['c
 export function UsersPage() {
   const { params } = usePlace();
   const since = params.get('since') ?? '1d';
+  const until = params.get('until');
   const sort = params.get('sort') ?? 'calls';
-  const { data, error, loading } = useLoad<Page>('users', new URLSearchParams({ since, sort }).toString(), 15_000);
+  const { data, error, loading } = useLoad<Page>('users', new URLSearchParams({ since, ...(until ? { until } : {}), sort }).toString(), 15_000);
   const heading = (name: string, label: string, number = true) => (
     <th class={number ? 'number' : ''} aria-sort={sort === name ? 'descending' : undefined}>
       <button type="button" class="link" onClick={() => change({ sort: name })}>{label}{sort === name ? ' ↓' : ''}</button>
@@ -33,9 +34,9 @@ export function UsersPage() {
             <tbody>
               {data.users.map((user) => (
                 <tr key={user.id}>
-                  <td class="id"><a href={href('/', { user: user.id, since })}><bdi>{user.id}</bdi></a></td>
+                  <td class="id" title={user.id}><a href={href('/', { user: user.id, since, until })}><bdi>{user.id}</bdi></a></td>
                   <td class="number">{count(user.calls)}</td>
-                  <td class={`number ${user.errors ? 'bad' : ''}`}>{user.errors ? <a href={href('/', { user: user.id, since, errors: 'true' })}>{count(user.errors)}</a> : 0}</td>
+                  <td class={`number ${user.errors ? 'bad' : ''}`}>{user.errors ? <a href={href('/', { user: user.id, since, until, errors: 'true' })}>{count(user.errors)}</a> : 0}</td>
                   <td class="number">{percent(user.errors, user.calls)}</td>
                   <td class="number">{compact(user.tokens_in)}</td>
                   <td class="number">{compact(user.tokens_out)}</td>

@@ -48,7 +48,7 @@ function App() {
           ))}
         </nav>
         <span class="spacer" />
-        <button type="button" class="link" onClick={() => setTheme(nextTheme())} title="Light, dark, or as the system has it">{theme}</button>
+        <button type="button" class="link" onClick={() => setTheme(nextTheme())} title="Light, dark, or as the system has it"><span aria-hidden="true">◐ </span>{theme}</button>
         <button type="button" class="link" onClick={() => help.current?.showModal()} title="Keyboard (?)">Keys</button>
         {info?.login && <button type="button" class="link" onClick={() => post('logout', {}).then(() => setSignedOut(true))}>Sign out</button>}
       </header>

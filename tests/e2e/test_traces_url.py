@@ -59,7 +59,7 @@ FILTERS = [
     [], ["-n", "7"], ["-n", "0"], ["-n", "1000"], ["--user", USERS[2]], ["--user", "nobody"], ["--session", "s/1"], ["--chat", "c 3"], ["--organization", "acme"],
     ["--project", "p1"], ["--environment", "production"], ["--model", "gpt-4*"], ["--model", "none"], ["--provider", "openai"], ["--service", "upstream"],
     ["--route", CHAT], ["--status", "429"], ["--status", "4xx"], ["--status", "200-299"], ["--errors"], ["--since", "1h"], ["--until", "1h"],
-    ["--since", "2020-01-01T00:00:00Z", "--until", "1ms"], ["--slower-than", "1ms"], ["--slower-than", "1h"], ["--search", "common"], ["--search", '"answer5 common"'],
+    ["--since", "2020-01-01T00:00:00Z", "--until", "1ms"], ["--slower-than", "1ms"], ["--slower-than", "1h"], ["--first-token-slower-than", "0.5ms"], ["--first-token-slower-than", "1h"], ["--search", "common"], ["--search", '"answer5 common"'],
     ["--search", "answer5*", "--user", USERS[2]], ["--search", "!?"], ["--trace", "ab" * 16], ["--errors", "--project", "p1", "--since", "1d"], ["--delivery", "failed"],
 ]
 

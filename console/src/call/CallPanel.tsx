@@ -1,10 +1,10 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Status } from '../calls/CallsTable';
-import { ApiError, type CallDetail, type CallRecord, type Info, get } from '../lib/api';
+import { ApiError, type CallDetail, type CallRecord, get } from '../lib/api';
 import { compact, dollars, duration, exactly, perSecond } from '../lib/format';
 import { useKeys } from '../lib/keys';
 import { useLoad } from '../lib/load';
-import { change, usePlace } from '../lib/url';
+import { change, href, usePlace } from '../lib/url';
 import { Conversation } from './Conversation';
 import { Copy } from './Copy';
 import { Details } from './Details';
@@ -30,7 +30,6 @@ interface Props {
 export function CallPanel({ id, onClose, onPrevious, onNext, onOther }: Props) {
   const { params } = usePlace();
   const { data, error } = useLoad<CallDetail>(`calls/${encodeURIComponent(id)}`);
-  const { data: info } = useLoad<Info>('info');
   const [last, setLast] = useState<CallDetail | null>(null);
   const body = useRef<HTMLDivElement>(null);
   // The call before stays until the next one is there: walking through a list does not flicker.
@@ -63,6 +62,8 @@ export function CallPanel({ id, onClose, onPrevious, onNext, onOther }: Props) {
               <time dateTime={shown.call.started_at}>{exactly(shown.call.started_at)}</time>
               <span><bdi>{shown.record.method} {shown.call.name}</bdi></span>
               <span><bdi>{shown.call.provider}</bdi></span>
+              {shown.call.user_id && <span>user <a href={href('/', { user: shown.call.user_id })}><bdi>{shown.call.user_id}</bdi></a></span>}
+              {shown.call.session_id && <span>session <a href={`/sessions/${encodeURIComponent(shown.call.session_id)}`}><bdi>{shown.call.session_id}</bdi></a></span>}
             </p>
             <div class="facts">
               <Fact name="Duration" value={duration(shown.call.duration_ms)} />
@@ -80,9 +81,11 @@ export function CallPanel({ id, onClose, onPrevious, onNext, onOther }: Props) {
               ))}
               </div>
               <span class="spacer" />
+              <span class="copies">
               <Copy label="Copy link" text={() => `${location.origin}/?call=${shown.call.id}`} />
               <Copy label="Copy as curl" text={() => asCurl(shown.record)} />
-              {info?.langfuse && <a href={`${info.langfuse}/trace/${shown.call.trace_id}`} target="_blank" rel="noopener noreferrer">Langfuse</a>}
+              {shown.langfuse && <a class="away" href={`${shown.langfuse}/trace/${shown.call.trace_id}`} target="_blank" rel="noopener noreferrer" title="The same trace in Langfuse, in a new tab">Langfuse ↗</a>}
+              </span>
             </div>
           </>
         )}

@@ -30,11 +30,13 @@ export function Conversation({ record }: { record: CallRecord }) {
   const messages = request.messages ?? [];
   const hidden = Math.max(0, messages.length - shown);
   const tools = toolNames(messages);
+  // Some wire formats have their instructions beside the messages.
+  const total = request.message_count == null ? null : Math.max(request.message_count, messages.length);
   const isEmpty = !messages.length && !hasContent(firstChoice(record)) && !response.media?.length && !record.error;
   return (
     <div class="conversation">
       <div class="controls">
-        {request.message_count != null && <span class="quiet">{count(request.message_count)} {request.message_count === 1 ? 'message' : 'messages'}</span>}
+        {total != null && <span class="quiet">{count(total)} {total === 1 ? 'message' : 'messages'} sent</span>}
         <span class="spacer" />
         <button type="button" class="link" aria-pressed={plain} onClick={() => setPlain(!plain)}>{plain ? 'Show formatted' : 'Show as sent'}</button>
       </div>

@@ -52,9 +52,9 @@ export function Details({ detail, onOther }: { detail: CallDetail; onOther: (id:
           ['· reasoning', usage.reasoning == null ? null : count(usage.reasoning) + share(usage.reasoning, usage.output)],
           ['Total', count(usage.total)],
           ['Counted by', record.tokens_estimated ? 'a tokenizer: the provider reported nothing' : usage.total == null ? null : 'the provider'],
-          ['Cost of the prompt', dollars(cost?.input)],
-          ['Cost of the answer', dollars(cost?.output)],
-          ['Cost', cost ? dollars(cost.total) : 'unknown: no price, or no usage'],
+          ['Cost of the prompt', dollars(cost?.input, 4)],
+          ['Cost of the answer', dollars(cost?.output, 4)],
+          ['Cost', cost ? dollars(cost.total, 4) : 'unknown: no price, or no usage'],
         ]}
       />
       <Table

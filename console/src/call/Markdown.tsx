@@ -24,7 +24,9 @@ function escape(text: string): string {
 
 const CLEAN = {
   ALLOWED_TAGS: ['a', 'blockquote', 'br', 'code', 'del', 'em', 'hr', 'input', 'li', 'ol', 'p', 'pre', 'strong', 'table', 'tbody', 'td', 'th', 'thead', 'tr', 'ul'],
-  ALLOWED_ATTR: ['href', 'start', 'checked', 'disabled', 'type'],
+  ALLOWED_ATTR: ['align', 'href', 'start', 'checked', 'disabled', 'type'],
+  // No addresses: or they would have to look like one.
+  ADD_URI_SAFE_ATTR: ['align', 'start', 'checked', 'disabled', 'type'],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
@@ -43,7 +45,7 @@ purifier.addHook('afterSanitizeAttributes', (node) => {
     node.setAttribute('aria-label', 'item');
   }
   // Wide ones are scrolled, by keyboard too.
-  if (node.tagName === 'PRE') node.setAttribute('tabindex', '0');
+  if (node.tagName === 'PRE' || node.tagName === 'TABLE') node.setAttribute('tabindex', '0');
 });
 
 export function toHtml(text: string): string {

@@ -1,10 +1,12 @@
 import { useRef, useState } from 'preact/hooks';
 import { CallPanel } from '../call/CallPanel';
+import type { Settings } from '../lib/api';
 import { useKeys } from '../lib/keys';
+import { useLoad } from '../lib/load';
 import { change, go, href, usePlace } from '../lib/url';
 import { CallsTable } from './CallsTable';
 import { FilterBar } from './FilterBar';
-import { isFiltered, query } from './filters';
+import { isFiltered, noFilter, query } from './filters';
 import { useCalls } from './list';
 
 interface Props {
@@ -49,7 +51,8 @@ export function CallsPage({ fixed = {}, order = 'newest', head }: Props) {
     ArrowUp: () => move(-1),
     g: () => select(0),
     G: () => select(list.calls.length - 1),
-    Enter: () => at.current && change({ call: at.current }),
+    // What was marked may not be listed any more.
+    Enter: () => list.calls.some((call) => call.id === at.current) && change({ call: at.current }),
     Escape: () => (open ? close() : setMarked(null)),
     e: () => change({ errors: params.get('errors') === 'true' ? null : 'true' }),
     p: () => setLive(!live),
@@ -60,13 +63,14 @@ export function CallsPage({ fixed = {}, order = 'newest', head }: Props) {
     scroller.current?.querySelector<HTMLElement>('[role=grid]')?.focus({ preventScroll: true });
   };
   const filtered = isFiltered(params);
+  const unknown = noFilter(params.get('search') ?? '');
   return (
     <div class={`calls ${open ? 'split' : ''}`}>
       {head ?? (
         <div class="bar">
           <h1 class="unseen">Calls</h1>
           <FilterBar />
-          <Live state={live ? list.live : 'off'} onToggle={() => setLive(!live)} past={!!params.get('until')} />
+          <Live state={!live ? 'off' : list.live !== 'off' ? list.live : list.error ? 'none' : 'opening'} onToggle={() => setLive(!live)} past={!!params.get('until')} />
         </div>
       )}
       <div class="panes">
@@ -80,8 +84,8 @@ export function CallsPage({ fixed = {}, order = 'newest', head }: Props) {
             <div class="empty">
               <h2>{filtered ? 'No call matches' : 'No calls yet'}</h2>
               {filtered
-                ? <p>Nothing in the local store fits these filters. <a href={href(location.pathname)}>Clear them</a></p>
-                : <p>Send one through the gateway: it appears here by itself.</p>}
+                ? <p>Nothing in the local store fits these filters. {unknown && <><code><bdi>{unknown}</bdi></code> is none of them, and was looked for in the content. </>}<a href={href(location.pathname)}>Clear them</a></p>
+                : <HowTo />}
             </div>
           }
         />
@@ -91,8 +95,19 @@ export function CallsPage({ fixed = {}, order = 'newest', head }: Props) {
   );
 }
 
-function Live({ state, past, onToggle }: { state: 'on' | 'off' | 'lost'; past: boolean; onToggle: () => void }) {
-  const text = past ? 'Past' : { on: 'Live', off: 'Paused', lost: 'Reconnecting' }[state];
+/** What somebody with an empty store wants to know. */
+function HowTo() {
+  const { data } = useLoad<Settings>('settings');
+  const listens = String(data?.options.proxy_listen ?? '').split(',')[0]!.trim();
+  // A free port is known to the one who started it alone.
+  const known = /:\d+$/.test(listens) && !listens.endsWith(':0');
+  return <p>Send one through the gateway{known && <>, which listens on <code>{listens}</code></>}: it appears here by itself.</p>;
+}
+
+const LIVE = { on: 'Live', off: 'Paused', lost: 'Reconnecting', opening: 'Live', none: 'Not live' };
+
+function Live({ state, past, onToggle }: { state: keyof typeof LIVE; past: boolean; onToggle: () => void }) {
+  const text = past ? 'Past' : LIVE[state];
   return (
     <button type="button" class={`live ${past ? 'off' : state}`} aria-pressed={state !== 'off'} title="New calls appear by themselves (p)" disabled={past} onClick={onToggle}>
       <span aria-hidden="true" class="dot" /> {text}

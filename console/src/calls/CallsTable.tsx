@@ -1,7 +1,7 @@
 import type { RefObject } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Summary } from '../lib/api';
-import { UNKNOWN, clock, compact, dollars, duration, exactly, perSecond, when } from '../lib/format';
+import { UNKNOWN, clock, compact, count, dollars, duration, exactly, perSecond, shortly, when } from '../lib/format';
 import type { Calls } from './list';
 
 /** Height of a row in pixels, as the style sheet has it. */
@@ -19,7 +19,7 @@ interface Column {
 }
 
 const COLUMNS: Column[] = [
-  { name: 'Time', need: 4, of: (call) => <time dateTime={call.started_at} title={exactly(call.started_at)}>{when(call.started_at)}</time> },
+  { name: 'Time', need: 4, of: (call) => <time dateTime={call.started_at} title={exactly(call.started_at)}>{shortly(call.started_at)}</time> },
   { name: 'Status', need: 4, of: (call) => <Status call={call} /> },
   { name: 'Route', title: 'Route, service or path', need: 2, of: (call) => call.route ?? call.service ?? call.name },
   { name: 'Model', need: 4, of: (call) => call.model ?? UNKNOWN },
@@ -29,7 +29,7 @@ const COLUMNS: Column[] = [
   { name: 'In', title: 'Prompt tokens; ~ is an estimate', need: 2, number: true, of: (call) => estimated(call, call.tokens_in) },
   { name: 'Cached', title: 'Prompt tokens read from a cache', need: 1, number: true, of: (call) => compact(call.tokens_cached) },
   { name: 'Out', title: 'Completion tokens, reasoning included; ~ is an estimate', need: 2, number: true, of: (call) => estimated(call, call.tokens_out) },
-  { name: 'Reason', title: 'Reasoning tokens', need: 1, number: true, of: (call) => compact(call.tokens_reasoning) },
+  { name: 'Reasoning', title: 'Reasoning tokens, part of those out', need: 1, number: true, of: (call) => compact(call.tokens_reasoning) },
   { name: 'TTFT', title: 'Time to first token', need: 2, number: true, of: (call) => duration(call.ttft_ms) },
   { name: 'Duration', need: 4, number: true, of: (call) => duration(call.duration_ms) },
   { name: 'Tok/s', title: 'Completion tokens per second', need: 1, number: true, of: (call) => perSecond(call.tps) },
@@ -64,6 +64,12 @@ function columnsFor(width: number): Column[] {
   return COLUMNS.filter((column) => column.need >= need);
 }
 
+/** A cell; text that may not fit says all of it under the pointer. */
+function Cell({ column, call }: { column: Column; call: Summary }) {
+  const value = column.of(call);
+  return <div role="gridcell" class={column.number ? 'number' : ''} title={typeof value === 'string' && !column.number ? value : undefined}><bdi>{value}</bdi></div>;
+}
+
 interface Props {
   list: Calls;
   selected: string | null;
@@ -87,14 +93,34 @@ export function CallsTable({ list, selected, onOpen, scroller, empty }: Props) {
     return () => observer.disconnect();
   }, []);
 
-  // Whoever reads further down keeps seeing the same calls when others come on top.
+  // Whoever reads further down, or points at a call, keeps seeing the same calls when others come on top.
+  const pointed = useRef(false);
+  /** Pixels that the list was moved by under the pointer. */
+  const held = useRef(0);
+  /** Calls that have come above what is seen. */
+  const [above, setAbove] = useState(0);
   const first = useRef<{ id: string | undefined; length: number }>({ id: undefined, length: 0 });
   useLayoutEffect(() => {
     const box = scroller.current;
     const added = first.current.id ? calls.findIndex((call) => call.id === first.current.id) : -1;
-    if (box && added > 0 && box.scrollTop > ROW) box.scrollTop += added * ROW;
+    if (box && added > 0 && (box.scrollTop > ROW || pointed.current)) {
+      if (pointed.current) held.current += added * ROW;
+      box.scrollTop += added * ROW;
+      setAbove((above) => above + added);
+    }
     first.current = { id: calls[0]?.id, length: calls.length };
   }, [calls]);
+
+  useEffect(() => {
+    if (view.top < ROW / 2) setAbove(0);
+  }, [view.top]);
+  const point = (isPointed: boolean) => (event: PointerEvent) => {
+    pointed.current = isPointed && event.pointerType === 'mouse';
+    const box = scroller.current;
+    // Nobody has scrolled meanwhile: it goes on at the top.
+    if (!isPointed && box && held.current && box.scrollTop <= held.current) box.scrollTop = 0;
+    held.current = 0;
+  };
 
   // The selected call is brought into sight when it changes, not when others come.
   useEffect(() => {
@@ -115,6 +141,9 @@ export function CallsTable({ list, selected, onOpen, scroller, empty }: Props) {
   const columns = columnsFor(view.width);
   return (
     <div class="table" ref={scroller} onScroll={measure}>
+      {above > 0 && view.top >= ROW / 2 && (
+        <div class="above"><button type="button" onClick={() => { held.current = 0; scroller.current?.scrollTo(0, 0); }}>↑ {count(above)} new</button></div>
+      )}
       <div
         role="grid"
         aria-label="Calls"
@@ -130,7 +159,7 @@ export function CallsTable({ list, selected, onOpen, scroller, empty }: Props) {
           ))}
         </div>
       </div>
-      <div role="rowgroup" class="body" style={{ height: `${calls.length * ROW}px` }}>
+      <div role="rowgroup" class="body" onPointerEnter={point(true)} onPointerLeave={point(false)} style={{ height: `${calls.length * ROW}px` }}>
         {calls.slice(from, to).map((call, index) => (
           <div
             role="row"
@@ -144,7 +173,7 @@ export function CallsTable({ list, selected, onOpen, scroller, empty }: Props) {
             onClick={() => onOpen(call)}
           >
             {columns.map((column) => (
-              <div role="gridcell" key={column.name} class={column.number ? 'number' : ''}><bdi>{column.of(call)}</bdi></div>
+              <Cell key={column.name} column={column} call={call} />
             ))}
           </div>
         ))}

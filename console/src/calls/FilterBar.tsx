@@ -1,14 +1,10 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Values } from '../lib/api';
-import { clock, when } from '../lib/format';
 import { useKeys } from '../lib/keys';
 import { useLoad } from '../lib/load';
 import { change, href, usePlace } from '../lib/url';
-import { KEYS, RANGES, isFiltered, parse } from './filters';
-
-function boundary(text: string): string {
-  return /^\d+(\.\d+)?(ms|[smhdw])$/.test(text) ? `${text} ago` : when(text);
-}
+import { RangeSelect } from '../RangeSelect';
+import { KEYS, isFiltered, parse } from './filters';
 
 /** Search, time range and filters; each of them is a parameter of the URL. */
 export function FilterBar() {
@@ -25,9 +21,6 @@ export function FilterBar() {
     setText(words);
     change({ ...filters, search: words, call: null });
   };
-  const since = params.get('since') ?? '';
-  const until = params.get('until') ?? '';
-  const isRange = !until && RANGES.some(([value]) => value === since);
   const chips = KEYS.filter((key) => params.get(key.name));
   return (
     <div class="filters">
@@ -53,14 +46,7 @@ export function FilterBar() {
           {KEYS.map((key) => (key.values ? values?.[key.values] : null)?.map((value) => <option key={key.name + value} value={`${key.name}:${value.includes(' ') ? `"${value}"` : value}`} />) ?? <option key={key.name} value={`${key.name}:`}>{key.example}</option>)}
         </datalist>
       </form>
-      <select
-        aria-label="Time range"
-        value={isRange ? since : 'other'}
-        onChange={(event) => change({ since: event.currentTarget.value, until: null })}
-      >
-        {RANGES.map(([value, label]) => <option key={value} value={value}>{label}</option>)}
-        {!isRange && <option value="other" disabled>{since ? boundary(since) : '…'} – {until ? (since.slice(0, 10) === until.slice(0, 10) ? clock(until) : boundary(until)) : 'now'}</option>}
-      </select>
+      <RangeSelect />
       <button type="button" class="toggle" aria-pressed={params.get('errors') === 'true'} onClick={() => change({ errors: params.get('errors') === 'true' ? null : 'true' })}>
         Errors only
       </button>

@@ -17,6 +17,7 @@ export const KEYS: FilterKey[] = [
   { name: 'status', label: 'Status', example: 'status:5xx' },
   { name: 'delivery', label: 'Delivery', example: 'delivery:failed' },
   { name: 'slower_than', label: 'Slower than', example: 'slower_than:2s' },
+  { name: 'first_token_slower_than', label: 'First token slower than', example: 'first_token_slower_than:500ms' },
   { name: 'project', label: 'Project', example: 'project:search', values: 'project' },
   { name: 'organization', label: 'Organization', example: 'organization:acme', values: 'organization' },
   { name: 'environment', label: 'Environment', example: 'environment:production' },
@@ -55,6 +56,11 @@ export function parse(text: string): { filters: Record<string, string>; words: s
     else words.push(piece);
   }
   return { filters, words: words.join(' ') };
+}
+
+/** The first of the words that looks like a filter and is none; '' where there is no such. */
+export function noFilter(words: string): string {
+  return pieces(words).find((word) => /^[a-z_]+:[^\s/]/.test(word)) ?? '';
 }
 
 /** The URL's parameters that the API understands. */

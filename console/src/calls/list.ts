@@ -21,13 +21,15 @@ export interface Calls {
 }
 
 interface State {
+  /** The question that it answers. */
+  of: string;
   calls: Summary[];
   fresh: Set<string>;
   next: string | null;
   lookedBackTo: string | null;
 }
 
-const EMPTY: State = { calls: [], fresh: new Set(), next: null, lookedBackTo: null };
+const EMPTY: State = { of: '', calls: [], fresh: new Set(), next: null, lookedBackTo: null };
 
 /** Micros since the epoch, as a number that keeps them. */
 function began(call: Summary): number {
@@ -58,6 +60,10 @@ export function useCalls(query: string, order: 'newest' | 'oldest', live: boolea
   const abort = useRef(new AbortController());
   const busy = useRef(false);
   const position = useRef<number | null>(null);
+  const question = `${order} ${query}`;
+  // Never the calls of one list in another, not even until the first of them come: it would be scrolled to where those were.
+  const isOld = state.of !== question;
+  const shown = isOld ? EMPTY : state;
   const bySeq = new URLSearchParams(query).has('search');
 
   const load = useCallback(
@@ -71,8 +77,10 @@ export function useCalls(query: string, order: 'newest' | 'oldest', live: boolea
       setStatus({ loading: true, error: null });
       try {
         const page = await get<CallsPage>('calls', params, signal);
-        if (!cursor) position.current = page.position;
+        // Of the oldest first, what was stored while pages were read comes with them.
+        if (!cursor || order === 'oldest') position.current = page.position;
         setState((old) => ({
+          of: question,
           calls: cursor ? old.calls.concat(page.calls) : page.calls,
           fresh: cursor ? old.fresh : new Set(),
           next: page.next,
@@ -95,7 +103,7 @@ export function useCalls(query: string, order: 'newest' | 'oldest', live: boolea
     abort.current = controller;
     busy.current = false;
     position.current = null;
-    setState(EMPTY);
+    setState({ ...EMPTY, of: question });
     load(null);
     return () => controller.abort();
   }, [load, round]);
@@ -107,9 +115,10 @@ export function useCalls(query: string, order: 'newest' | 'oldest', live: boolea
     return () => clearTimeout(timer);
   }, [status]);
 
-  const ready = position.current !== null;
+  // What is new belongs to the end of the oldest first: it has to be there.
+  const ready = !isOld && position.current !== null && (order === 'newest' || state.next === null);
   useEffect(() => {
-    if (!live || !ready || order !== 'newest') {
+    if (!live || !ready) {
       setLink('off');
       return;
     }
@@ -122,8 +131,12 @@ export function useCalls(query: string, order: 'newest' | 'oldest', live: boolea
       const arrived: Summary[] = JSON.parse(event.data);
       position.current = Number(event.lastEventId);
       setState((old) => {
-        const known = new Set(old.calls.slice(0, 1000).map((call) => call.id));
+        const known = new Set((order === 'newest' ? old.calls.slice(0, 1000) : old.calls.slice(-1000)).map((call) => call.id));
         const news = arrived.filter((call) => !known.has(call.id));
+        if (order === 'oldest') {
+          const calls = merge([...old.calls].reverse(), news, bySeq).reverse();
+          return { ...old, calls, fresh: new Set(news.map((call) => call.id)), lookedBackTo: null };
+        }
         let calls = merge(old.calls, news, bySeq);
         let next = old.next;
         if (calls.length > KEPT && atTop()) {
@@ -139,16 +152,16 @@ export function useCalls(query: string, order: 'newest' | 'oldest', live: boolea
   }, [query, order, live, ready, round]);
 
   const loadMore = useCallback(() => {
-    if (state.next) load(state.next);
-  }, [state.next, load]);
+    if (shown.next) load(shown.next);
+  }, [shown.next, load]);
 
   return {
-    calls: state.calls,
-    fresh: state.fresh,
-    more: state.next !== null,
-    loading: status.loading,
-    error: status.error,
-    lookedBackTo: state.lookedBackTo,
+    calls: shown.calls,
+    fresh: shown.fresh,
+    more: shown.next !== null,
+    loading: isOld || status.loading,
+    error: isOld ? null : status.error,
+    lookedBackTo: shown.lookedBackTo,
     live: link,
     loadMore,
   };

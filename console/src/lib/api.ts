@@ -176,6 +176,8 @@ export interface CallDetail {
   call: Summary;
   trace: Summary[];
   trace_goes_on: boolean;
+  /** Address of the Langfuse that it goes to. */
+  langfuse: string | null;
   record: CallRecord;
 }
 
@@ -295,6 +297,8 @@ export interface Delivery {
     refused: number;
     aged_out: number;
     crowded_out: number;
+    /** Damaged files moved aside. */
+    replaced: number;
     file_bytes: number;
     last_error: string | null;
   } | null;
@@ -313,7 +317,6 @@ export interface Settings {
 export interface Info {
   version: string;
   login: boolean;
-  langfuse: string | null;
 }
 
 export type Values = Record<string, string[]>;

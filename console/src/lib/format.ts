@@ -22,6 +22,7 @@ export function compact(value: number | null | undefined): string {
 
 export function duration(ms: number | null | undefined): string {
   if (ms == null) return UNKNOWN;
+  if (ms === 0) return '0 ms';
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
@@ -32,11 +33,17 @@ export function duration(ms: number | null | undefined): string {
   return `${Math.floor(minutes / 1440)} d ${Math.floor((minutes % 1440) / 60)} h`;
 }
 
-export function dollars(value: number | null | undefined): string {
+/** From the first call's begin to the last one's; of one call nobody knows. */
+export function lasted({ calls, first, last }: { calls: number; first: string; last: string }): string {
+  return calls > 1 ? duration(Date.parse(last) - Date.parse(first)) : UNKNOWN;
+}
+
+/** Of less than a cent so many digits count. */
+export function dollars(value: number | null | undefined, digits = 2): string {
   if (value == null) return UNKNOWN;
   if (value === 0) return '$0';
   if (value < 0.000001) return '<$0.000001';
-  if (value < 0.01) return `$${Number(value.toPrecision(2)).toFixed(6).replace(/0+$/, '')}`;
+  if (value < 0.01) return `$${Number(value.toPrecision(digits)).toFixed(4 + digits).replace(/0+$/, '')}`;
   if (value < 1) return `$${value.toFixed(4).replace(/0+$/, '')}`;
   return `$${value.toLocaleString('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
 }
@@ -75,6 +82,13 @@ export function when(time: string, now = new Date()): string {
   return `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${clock(time)}`;
 }
 
+/** As `when`, without the year while no other is meant. */
+export function shortly(time: string, now = new Date()): string {
+  const text = when(time, now);
+  const isNear = Math.abs(now.getTime() - Date.parse(time)) < 300 * 86_400_000;
+  return isNear ? text.replace(/^\d{4}-(?=\d\d-)/, '') : text;
+}
+
 /** Local date and time to the millisecond, and the zone. */
 export function exactly(time: string): string {
   const at = new Date(time);
@@ -82,6 +96,21 @@ export function exactly(time: string): string {
   const offset = -at.getTimezoneOffset();
   const zone = `${offset < 0 ? '-' : '+'}${pad(Math.floor(Math.abs(offset) / 60))}:${pad(Math.abs(offset) % 60)}`;
   return `${date} ${clock(time, true)} (UTC${zone})`;
+}
+
+const UNITS: Record<string, number> = { ms: 1, s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3, w: 604_800e3 };
+
+/** A moment as the URL has it, a time or so long ago; null for none. */
+export function ago(text: string, now = new Date()): Date | null {
+  const [, length, unit] = /^(\d+(?:\.\d+)?)(ms|[smhdw])$/.exec(text) ?? [];
+  if (length && unit) return new Date(now.getTime() - Number(length) * UNITS[unit]!);
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? null : new Date(at);
+}
+
+/** A moment as a field for local date and time takes it. */
+export function forField(at: Date | null): string {
+  return at ? `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}T${clock(at.toISOString())}` : '';
 }
 
 export function pretty(text: string): string {

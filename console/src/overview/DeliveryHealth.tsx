@@ -21,7 +21,7 @@ export function DeliveryHealth() {
               {data.export.destinations.map((destination) => (
                 <tr key={destination.name}>
                   <td class="id"><bdi>{destination.name}</bdi></td>
-                  <td class={destination.failing ? 'bad' : ''}><bdi>{destination.failing ?? 'in order'}</bdi></td>
+                  <State failing={destination.failing} arrived={destination.delivered} lost={destination.dropped} />
                   <td class="number">{count(destination.delivered)}</td>
                   <td class="number">{count(destination.waiting)}</td>
                   <td class="number">{destination.waiting ? duration(destination.oldest_seconds * 1000) : '–'}</td>
@@ -32,11 +32,11 @@ export function DeliveryHealth() {
               {data.export.metrics.map((receiver) => (
                 <tr key={receiver.name}>
                   <td class="id"><bdi>{receiver.name}</bdi></td>
-                  <td class={receiver.failing ? 'bad' : ''}><bdi>{receiver.failing ?? 'in order'}</bdi></td>
+                  <State failing={receiver.failing} arrived={receiver.delivered} lost={{ refused: receiver.rejected }} />
                   <td class="number">{count(receiver.delivered)} points</td>
                   <td class="number">–</td>
                   <td class="number">–</td>
-                  <td class={`number ${receiver.rejected ? 'bad' : ''}`}>{count(receiver.rejected)}</td>
+                  <td class={`number ${receiver.rejected ? 'bad' : ''}`}>{count(receiver.rejected)} points</td>
                   <td class="number">{count(receiver.failures)}</td>
                 </tr>
               ))}
@@ -52,9 +52,18 @@ export function DeliveryHealth() {
       {data?.store && (
         <p class="quiet">
           Local store: {count(data.store.rows)} calls, {bytes(data.store.file_bytes)}; deleted {count(data.store.aged_out)} for age and {count(data.store.crowded_out)} for size.
+          {data.store.replaced > 0 && <span class="bad"> Its file was damaged: it was moved aside, and a new one begun.</span>}
           {data.store.last_error && <span class="bad"> {data.store.last_error}</span>}
         </p>
       )}
     </section>
   );
+}
+
+/** How a destination does now; and what was lost there, and why. */
+function State({ failing, arrived, lost }: { failing: string | null; arrived: number; lost: Record<string, number> }) {
+  const why = Object.entries(lost).filter(([, number]) => number > 0).map(([reason, number]) => `${count(number)} ${reason.replaceAll('_', ' ')}`).join(', ');
+  // One that refuses everything answers, and is not in order for that.
+  const state = failing ?? (why && arrived === 0 ? 'nothing has arrived' : 'in order');
+  return <td class={state === 'in order' ? '' : 'bad'}><bdi>{state}</bdi>{why && <span class="quiet"> · {why}</span>}</td>;
 }

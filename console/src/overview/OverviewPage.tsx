@@ -12,8 +12,9 @@ const BY: [string, string][] = [['model', 'Model'], ['provider', 'Provider'], ['
 export function OverviewPage() {
   const { params } = usePlace();
   const since = params.get('since') ?? '1h';
+  const until = params.get('until');
   const by = params.get('by') ?? 'model';
-  const { data, error } = useLoad<Overview>('overview', new URLSearchParams({ since, by, parts: '60' }).toString(), 10_000);
+  const { data, error } = useLoad<Overview>('overview', new URLSearchParams({ since, ...(until ? { until } : {}), by, parts: '60' }).toString(), 10_000);
   return (
     <div class="page">
       <div class="bar">
@@ -24,13 +25,13 @@ export function OverviewPage() {
       </div>
       {error && <p class="error" role="alert">{error}</p>}
       {!data && !error && <p class="quiet">Loading …</p>}
-      {data && <Shown data={data} since={since} by={by} />}
+      {data && <Shown data={data} range={{ since, until }} by={by} />}
       <DeliveryHealth />
     </div>
   );
 }
 
-function Shown({ data, since, by }: { data: Overview; since: string; by: string }) {
+function Shown({ data, range, by }: { data: Overview; range: { since: string; until: string | null }; by: string }) {
   const begins = Date.parse(data.since);
   const times = data.parts.map((_, index) => (begins + index * data.part_ms) / 1000);
   const pick = (more: Record<string, string>) => (index: number) => {
@@ -42,20 +43,22 @@ function Shown({ data, since, by }: { data: Overview; since: string; by: string 
   const percentiles = (of: 'duration' | 'ttft'): ChartLine[] =>
     (['p50', 'p95', 'p99'] as const).map((p, index) => ({ name: p, values: data.parts.map((part) => part[of][p]), color: ['c1', 'c2', 'c4'][index]! }));
   const rates: ChartLine[] = [{ name: 'error rate', values: data.parts.map((part) => (part.calls ? (part.errors / part.calls) * 100 : null)), color: 'bad' }];
+  // Nothing filters for what the others are, nor for what is not there.
+  const of = (line: Line, more = {}) => (line.others || line.name == null ? null : href('/', { ...range, [by]: line.name, ...more }));
   const byName = BY.find(([value]) => value === by)?.[1] ?? by;
   const tokens = data.tokens_in + data.tokens_out;
   return (
     <>
       {data.summed_since && <p class="error">There are too many calls to sum: those before {when(data.summed_since)} are left out.</p>}
       <div class="tiles">
-        <Tile name="Calls" value={compact(data.calls)} to={href('/', { since })} />
-        <Tile name="Error rate" value={percent(data.errors, data.calls)} note={`${count(data.errors)} failed`} to={href('/', { since, errors: 'true' })} bad={data.errors > 0} />
-        <Tile name="Duration p95" value={duration(data.duration.p95)} note={`p50 ${duration(data.duration.p50)} · p99 ${duration(data.duration.p99)}`} to={href('/', { since, slower_than: slower(data.duration.p95) })} />
-        <Tile name="First token p95" value={duration(data.ttft.p95)} note={`p50 ${duration(data.ttft.p50)} · p99 ${duration(data.ttft.p99)}`} to={href('/', { since })} />
-        <Tile name="Tokens" value={compact(tokens)} note={`${compact(data.tokens_in)} in · ${compact(data.tokens_out)} out`} to={href('/', { since })} />
-        <Tile name="Cost" value={dollars(data.cost)} note={data.without_cost ? `${count(data.without_cost)} calls without a price` : ''} to={href('/', { since })} />
-        <Tile name="Users" value={count(data.users)} to={href('/users', { since })} />
-        <Tile name="Sessions" value={count(data.sessions)} to={href('/sessions', { since })} />
+        <Tile name="Calls" value={compact(data.calls)} to={href('/', range)} />
+        <Tile name="Error rate" value={percent(data.errors, data.calls)} note={`${count(data.errors)} failed`} to={href('/', { ...range, errors: 'true' })} bad={data.errors > 0} />
+        <Tile name="Duration p95" value={duration(data.duration.p95)} note={`p50 ${duration(data.duration.p50)} · p99 ${duration(data.duration.p99)}`} to={href('/', { ...range, slower_than: slower(data.duration.p95) })} />
+        <Tile name="First token p95" value={duration(data.ttft.p95)} note={`p50 ${duration(data.ttft.p50)} · p99 ${duration(data.ttft.p99)}`} to={href('/', { ...range, first_token_slower_than: slower(data.ttft.p95) })} />
+        <Tile name="Tokens" value={compact(tokens)} note={`${compact(data.tokens_in)} in · ${compact(data.tokens_out)} out`} to={href('/', range)} />
+        <Tile name="Cost" value={dollars(data.cost)} note={data.without_cost ? `${count(data.without_cost)} calls without a price` : ''} to={href('/', range)} />
+        <Tile name="Users" value={count(data.users)} to={href('/users', range)} />
+        <Tile name="Sessions" value={count(data.sessions)} to={href('/sessions', range)} />
       </div>
       {data.calls === 0 ? <div class="empty"><h2>No calls in this time</h2></div> : (
         <>
@@ -73,9 +76,9 @@ function Shown({ data, since, by }: { data: Overview; since: string; by: string 
               <tbody>
                 {data.lines.map((line) => (
                   <tr key={name(line)}>
-                    <td class="id">{line.others || line.name == null ? name(line) : <a href={href('/', { since, [by]: line.name })}><bdi>{line.name}</bdi></a>}</td>
-                    <td class="number">{count(line.totals.calls)}</td>
-                    <td class={`number ${line.totals.errors ? 'bad' : ''}`}>{count(line.totals.errors)}</td>
+                    <td class="id">{of(line) ? <a href={of(line)!}><bdi>{name(line)}</bdi></a> : name(line)}</td>
+                    <td class="number"><ToCalls to={of(line)} number={line.totals.calls} /></td>
+                    <td class={`number ${line.totals.errors ? 'bad' : ''}`}><ToCalls to={of(line, { errors: 'true' })} number={line.totals.errors} /></td>
                     <td class="number">{percent(line.totals.errors, line.totals.calls)}</td>
                     <td class="number">{compact(line.totals.tokens_in)}</td>
                     <td class="number">{compact(line.totals.tokens_cached)}</td>
@@ -90,6 +93,11 @@ function Shown({ data, since, by }: { data: Overview; since: string; by: string 
       )}
     </>
   );
+}
+
+/** A number that leads to its calls, where there are any. */
+function ToCalls({ to, number }: { to: string | null; number: number }) {
+  return to && number ? <a href={to}>{count(number)}</a> : <>{count(number)}</>;
 }
 
 /** A duration as the filter takes it. */

@@ -138,6 +138,9 @@ struct FilterArgs {
     /// Took longer than this: `800ms`, `2s`, `1m`.
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     slower_than: Option<Duration>,
+    /// Its first token took longer than this.
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    first_token_slower_than: Option<Duration>,
 }
 
 #[derive(Args, Debug)]
@@ -180,9 +183,14 @@ impl FilterArgs {
             status: self.status,
             errors: self.errors,
             undelivered: self.delivery.unwrap_or_default(),
-            slower_than_ms: self.slower_than.map(|duration| duration.as_secs_f64() * 1e3),
+            slower_than_ms: self.slower_than.map(millis),
+            first_token_slower_than_ms: self.first_token_slower_than.map(millis),
         }
     }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 impl Traces {

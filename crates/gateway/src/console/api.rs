@@ -11,6 +11,7 @@ use super::params::{Params, wrong};
 use super::{Console, deliveries, settings, spans};
 use crate::admin::reply::Reply;
 use crate::calls::query::{By, Facet, Filter, Found, NO_HTTP, Order, ReadError, Reader, Span, Summary, User};
+use crate::status::Node;
 
 /// Parts that a span of time is cut into, unless told otherwise and at most.
 const PARTS: (usize, usize) = (60, 400);
@@ -52,7 +53,7 @@ pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&st
             _ => Err(Reply::not_found()),
         },
         ("calls", None) => console.read(move |_, reader| calls(reader, &params)).await,
-        ("calls", Some(id)) => console.read(move |_, reader| call(reader, &id)).await,
+        ("calls", Some(id)) => console.read(move |it, reader| call(&it.node, reader, &id)).await,
         ("sessions", None) => console.read(move |_, reader| sessions(reader, &params)).await,
         ("sessions", Some(id)) => console.read(move |_, reader| session(reader, &id)).await,
         ("users", None) => console.read(move |_, reader| users(reader, &params)).await,
@@ -67,7 +68,6 @@ pub(super) async fn answer(console: &Arc<Console>, path: &str, query: Option<&st
         ("info", None) => Ok(Reply::ok(json!({
             "version": crate::status::VERSION,
             "login": console.access.has_token(),
-            "langfuse": settings::langfuse(&console.node),
         }))),
         _ => Err(Reply::not_found()),
     }
@@ -134,7 +134,7 @@ pub(super) fn record(reader: &Reader, call: &Summary) -> Result<String, Reply> {
     reader.record(call.seq).map_err(unreadable)?.ok_or_else(no_call)
 }
 
-fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
+fn call(node: &Node, reader: &Reader, id: &str) -> Result<Reply, Reply> {
     let (call, is_trace) = find_any(reader, id)?;
     let record = record(reader, &call)?;
     let of_trace = Filter { trace: Some(call.trace_id.clone()), ..Filter::default() };
@@ -142,6 +142,7 @@ fn call(reader: &Reader, id: &str) -> Result<Reply, Reply> {
     let around = json!({
         "call": listed(&call), "is_trace": is_trace,
         "trace": trace.calls.iter().map(listed).collect::<Vec<_>>(), "trace_goes_on": trace.next.is_some(),
+        "langfuse": settings::langfuse(node, call.route.as_deref().unwrap_or_default()),
     });
     // The record is JSON as it was stored: it is passed on, not read again.
     let around = around.to_string();

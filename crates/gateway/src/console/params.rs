@@ -63,7 +63,8 @@ impl Params {
             "status" => filter.status = Some(parse::status(value)?),
             "errors" => filter.errors = flag(value)?,
             "delivery" => filter.undelivered = parse::undelivered(value)?,
-            "slower_than" => filter.slower_than_ms = Some(parse::duration(value)?.as_secs_f64() * 1e3),
+            "slower_than" => filter.slower_than_ms = Some(millis(value)?),
+            "first_token_slower_than" => filter.first_token_slower_than_ms = Some(millis(value)?),
             "limit" => self.limit = Some(number(value)?),
             "cursor" => self.cursor = Some(Cursor::parse(value).ok_or("not a cursor of this API")?),
             "order" => {
@@ -111,6 +112,7 @@ pub fn query_of(filter: &Filter) -> String {
         ("errors", filter.errors.then(|| "true".to_owned())),
         ("delivery", filter.undelivered.then(|| "failed".to_owned())),
         ("slower_than", filter.slower_than_ms.map(|ms| format!("{ms}ms"))),
+        ("first_token_slower_than", filter.first_token_slower_than_ms.map(|ms| format!("{ms}ms"))),
     ] {
         if let Some(value) = value {
             query.append_pair(name, &value);
@@ -130,6 +132,10 @@ fn flag(value: &str) -> Result<bool, String> {
         "false" | "0" => Ok(false),
         _ => Err("neither true nor false".to_owned()),
     }
+}
+
+fn millis(value: &str) -> Result<f64, String> {
+    Ok(parse::duration(value)?.as_secs_f64() * 1e3)
 }
 
 fn number(value: &str) -> Result<usize, String> {
@@ -164,6 +170,7 @@ mod tests {
             errors: true,
             undelivered: true,
             slower_than_ms: Some(Duration::from_micros(1_234_567).as_secs_f64() * 1e3),
+            first_token_slower_than_ms: Some(250.0),
         };
         for filter in [Filter::default(), filter] {
             assert_eq!(Params::parse(Some(&query_of(&filter)), At(0)).unwrap().filter, filter);

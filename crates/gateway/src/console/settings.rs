@@ -1,13 +1,13 @@
 //! The configuration as it is in force, to look at: what the schema calls a secret is not shown.
 
-use std::collections::BTreeSet;
-
 use ai_tracing_config::plugins;
 use ai_tracing_config::schema::{Field, Kind as FieldKind, Record};
 use ai_tracing_config::vault;
 use serde_json::{Value, json};
 
 use crate::db::Kind;
+use crate::live;
+use crate::plugin;
 use crate::status::Node;
 
 /// Stands for a secret.
@@ -30,19 +30,15 @@ pub(super) fn describe(node: &Node) -> Value {
     })
 }
 
-/// The address of Langfuse's pages, where all plugins that send there agree on one.
-pub(super) fn langfuse(node: &Node) -> Option<String> {
-    let tables = node.db.tables();
-    let is_on = |plugin: &Value, pointer| plugin.pointer(pointer) == Some(&Value::Bool(true));
-    let bases: BTreeSet<&str> = tables
-        .all(Kind::Plugins)
-        .values()
-        .filter(|plugin| is_on(plugin, "/enabled") && is_on(plugin, "/config/langfuse_enabled"))
-        .filter_map(|plugin| plugin.pointer("/config/langfuse_endpoint")?.as_str())
-        .map(|endpoint| endpoint.split("/api/public").next().unwrap_or_default().trim_end_matches('/'))
-        .filter(|base| base.starts_with("http://") || base.starts_with("https://"))
-        .collect();
-    if bases.len() == 1 { bases.first().map(|base| (*base).to_owned()) } else { None }
+/// The address of Langfuse's pages, as the plugin that is in force on a route has it; none where it sends nothing there.
+pub(super) fn langfuse(node: &Node, route: &str) -> Option<String> {
+    let entities = node.db.tables().entities().ok()?;
+    let config = &live::plugin_on(&entities, plugin::NAME, route)?.config;
+    if config.get("langfuse_enabled") != Some(&Value::Bool(true)) {
+        return None;
+    }
+    let base = config.get("langfuse_endpoint")?.as_str()?.split("/api/public").next()?.trim_end_matches('/');
+    (base.starts_with("http://") || base.starts_with("https://")).then(|| base.to_owned())
 }
 
 fn hide_secrets(plugin: &mut Value) {

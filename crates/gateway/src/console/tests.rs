@@ -244,7 +244,18 @@ async fn settings_hide_secrets() {
     assert_eq!(config["otlp_headers"], json!({ "Authorization": "(hidden)" }));
     assert_eq!(config["otlp_endpoint"], "https://otlp.test");
     assert_eq!(answer.json()["services"][0]["name"], "ai");
-    assert_eq!(fixture.get("/api/v1/info").await.json()["langfuse"], "https://langfuse.test");
+}
+
+#[tokio::test]
+async fn a_call_leads_to_the_langfuse_of_its_route() {
+    let fixture = Fixture::new();
+    let on = |n, route: &str| with(n, |record| record.route = Some(route.to_owned()));
+    let (chat, gone) = (on(1, "chat"), on(2, "gone"));
+    fixture.put(&[Arc::clone(&chat), Arc::clone(&gone)]).await;
+    let answer = fixture.get(&format!("/api/v1/calls/{}", chat.id)).await;
+    assert_eq!(answer.json()["langfuse"], "https://langfuse.test");
+    let answer = fixture.get(&format!("/api/v1/calls/{}", gone.id)).await;
+    assert_eq!(answer.json()["langfuse"], Value::Null);
 }
 
 #[tokio::test]

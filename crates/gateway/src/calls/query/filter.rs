@@ -44,6 +44,8 @@ pub struct Filter {
     pub undelivered: bool,
     /// Took longer than this many milliseconds.
     pub slower_than_ms: Option<f64>,
+    /// Its first token came after more than this many milliseconds.
+    pub first_token_slower_than_ms: Option<f64>,
 }
 
 impl Filter {
@@ -102,6 +104,7 @@ impl Filter {
         all.add("status >= ?", self.status.map(|(from, _)| Value::Integer(from.into())));
         all.add("status <= ?", self.status.map(|(_, to)| Value::Integer(to.into())));
         all.add("duration_ms > ?", self.slower_than_ms.map(Value::Real));
+        all.add("ttft_ms > ?", self.first_token_slower_than_ms.map(Value::Real));
         if self.errors || self.status.is_some_and(|(from, _)| from >= 400) {
             all.sql.push("is_error = 1".into());
         }

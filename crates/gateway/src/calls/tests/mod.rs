@@ -376,7 +376,10 @@ async fn each_filter_selects() {
         with(9, |r| r.end = End::ClientGone),
         with(10, |r| r.timing.total_duration_ms = 60_000.0),
         with(11, |r| r.error = Some(CallError::default())),
-        with(12, |r| r.context.organization_id = Some("o".into())),
+        with(12, |r| {
+            r.context.organization_id = Some("o".into());
+            r.timing.time_to_first_token_ms = Some(60_000.0);
+        }),
         with(13, |r| r.context.project_id = Some("p".into())),
         with(14, |r| r.context.environment = Some("staging".into())),
         with(15, |r| r.response.text = Some("Ein Gruß aus Lissabon, \"zum Beispiel\"".into())),
@@ -407,6 +410,7 @@ async fn each_filter_selects() {
     assert_eq!(found(Filter { status: Some((400, 499)), ..all() }), [8]);
     assert_eq!(found(Filter { errors: true, ..all() }), [8, 9, 11]);
     assert_eq!(found(Filter { slower_than_ms: Some(59_999.0), ..all() }), [10]);
+    assert_eq!(found(Filter { first_token_slower_than_ms: Some(59_999.0), ..all() }), [12]);
     assert_eq!(found(Filter { organization: some("o"), ..all() }), [12]);
     assert_eq!(found(Filter { project: some("p"), ..all() }), [13]);
     assert_eq!(found(Filter { environment: some("staging"), ..all() }), [14]);
