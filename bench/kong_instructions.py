@@ -46,7 +46,8 @@ def count(folder: Path, target: str, upstream: str, sink: str, library: Path, re
     nginx.chmod(0o755)
     made = kong.start(folder / "kong", target, upstream, sink, library, NGINX=str(nginx))
     try:
-        worker = made.workers()[0]
+        # Under valgrind its title does not tell.
+        worker = processes.children(made.process.pid)[1]
         control = lambda what: subprocess.run(["callgrind_control", what, str(worker)], check=True, capture_output=True)
         with made.socket(timeout=600) as connection, connection.makefile("rb") as answers:
             ask(connection, answers, requests)
