@@ -57,8 +57,7 @@ console-test: ## The console in a browser (after `make test` has built everythin
 	node --test --test-concurrency=1 $(ARGS) tests/console/*.test.mjs
 
 console-images: ## Refresh the documentation's pictures of the console (after `make test` has built everything once)
-	node --test --test-name-pattern='every page can be used' tests/console/pages.test.mjs
-	for image in docs/images/console-*.png; do cp $(TARGET)/console-images/$${image##*/} docs/images/; done
+	node tests/console/pictures.mjs
 
 chaos: ## Kills, outages, full disks, damaged files, wrong clocks (half an hour); write docs/delivery.md; ARGS='kill' picks some
 	@scripts/bootstrap.sh chaos

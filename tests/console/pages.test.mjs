@@ -1,4 +1,4 @@
-// The other pages, for eyes and for assistive technology; and the pictures that the documentation shows.
+// The other pages, for eyes and for assistive technology. A picture of each is kept beside what is built.
 
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
@@ -8,7 +8,6 @@ import { after, before, test } from 'node:test';
 import { ROOT, answer, failure, rows, startBrowser, startGateway, startUpstream, streamed } from './harness.mjs';
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
-// `make console-images` refreshes those of the documentation.
 const IMAGES = process.env.CONSOLE_IMAGES ?? path.join(process.env.CARGO_TARGET_DIR ?? path.join(ROOT, 'target'), 'console-images');
 const CALLS = 36;
 
