@@ -1,7 +1,6 @@
 """What the benches share: the binaries, cores, CPU time and memory of processes."""
 
 import contextlib
-import json
 import os
 import platform
 import subprocess

@@ -11,11 +11,9 @@ themselves before all that (bench/engine.py, bench/delivery.py), the Kong plugin
 """
 
 import argparse
-import contextlib
 import http.client
 import json
 import os
-import platform
 import shutil
 import socket
 import statistics

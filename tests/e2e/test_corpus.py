@@ -107,7 +107,7 @@ def test_recorded_exchanges(start, upstream, how, capsys):
     with capsys.disabled():
         print(f"\n  corpus ({how}): {equal} of {counted} exchanges ({share:.2%}) with every high-confidence field equal, {len(exempt)} differences allowed", *differing, sep="\n  ")
     assert share >= SHARE, "\n".join(line[:400] for line in differing[:60])
-    assert not unused, f"no longer needed in {ALLOW.name}: {sorted(unused)}"
+    assert not unused, f"no longer needed in corpus-allow.txt: {sorted(unused)}"
 
 
 def test_the_allow_list_gives_reasons():

@@ -11,7 +11,7 @@ import pytest
 from gateway import free_port, until
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from kong_process import REAL, Kong, plugin, service
-from test_kong import ASK, CHAT, JSON, STREAM, Taker, ask, end_of, finish, kong, trace_of  # noqa: F401 (a fixture)
+from test_kong import ASK, CHAT, JSON, STREAM, Taker, ask, end_of, errors, finish, kong, trace_of  # noqa: F401 (a fixture)
 from upstream import ROOT, Answer, cut, fixture
 
 pytestmark = pytest.mark.skipif(not REAL, reason="no real Kong (AI_TRACING_KONG)")

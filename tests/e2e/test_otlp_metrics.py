@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from fake_otlp import TOKEN, FakeOtlp, plugin
+from fake_otlp import TOKEN, FakeOtlp
 from gateway import QUEUE, free_port, until
 from test_langfuse import send
 from upstream import fixture
