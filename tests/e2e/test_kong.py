@@ -210,11 +210,11 @@ def test_a_chunked_upload(shared, upstream, langfuse_shared):
 def test_an_upload_that_is_not_buffered_is_not_held_up(shared, upstream, langfuse_shared):
     """The upstream gets the head before the client has sent its body, and the trace says what it could not see."""
     upstream.add("streamed-upload", fixture("chat_plain").answer())
-    before = upstream.connections
+    before = upstream.begun
     with shared.socket() as sock:
         head = f"POST /streamed-upload{CHAT} HTTP/1.1\r\nhost: h\r\napikey: key-of-acme\r\nx-case: streamed-upload\r\nx-message-id: streamed-upload\r\n"
         sock.sendall(head.encode() + b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(ASK))
-        until(lambda: upstream.connections > before, what="the request at the upstream, without its body")
+        upstream.wait(lambda: upstream.begun > before, what="the request at the upstream, without its body")
         sock.sendall(ASK)
         answer = b""
         while piece := sock.recv(65536):

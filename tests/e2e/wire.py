@@ -75,6 +75,8 @@ class Server:
         self.host = host
         self.requests: list[Request] = []
         self.connections = 0
+        # Requests whose head has come.
+        self.begun = 0
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task] = set()
@@ -129,7 +131,7 @@ class Server:
         self.connections += 1
         connection = Connection(reader, writer, self.connections)
         try:
-            while (request := await read_request(connection)) is not None:
+            while (request := await read_request(connection, self._begin)) is not None:
                 if self.remembers:
                     self.requests.append(request)
                     self.notify()
@@ -143,18 +145,23 @@ class Server:
             with contextlib.suppress(Exception):
                 writer.close()
 
+    def _begin(self) -> None:
+        self.begun += 1
+        self.notify()
+
     async def respond(self, request: Request, connection: Connection) -> bool:
         """Answers; true keeps the connection for the next request."""
         raise NotImplementedError
 
 
-async def read_request(connection: Connection) -> Request | None:
-    """Reads one request; `None` when the peer has closed before one began."""
+async def read_request(connection: Connection, begin=lambda: None) -> Request | None:
+    """Reads one request; `None` when the peer has closed before one began. `begin` is called once its head is there."""
     reader = connection.reader
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         return None
+    begin()
     lines = head[:-4].decode("latin-1").split("\r\n")
     method, target, _version = lines[0].split(" ", 2)
     headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])]
