@@ -205,6 +205,8 @@ def build(folder: Path, count: int) -> dict:
 
 
 def serve(folder: Path) -> Gateway:
+    # It says its addresses there, as the one before did.
+    (folder / "stdout").unlink(missing_ok=True)
     return Gateway(folder, "--upstream", "http://127.0.0.1:9", "--retention-size", str(1 << 40), data_dir=folder / "data")
 
 
