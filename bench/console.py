@@ -63,6 +63,8 @@ LISTS = {
     "status 429": "calls?status=429",
     "status 418, of which there is none": "calls?status=418",
     "slower than 50 s, which few are": "calls?slower_than=50s",
+    "first token after 15 s, which few are": "calls?first_token_slower_than=15s",
+    "a delivery that failed, of which there is none": "calls?delivery=failed",
     "an hour ten days ago": "calls?since={ten}&until={ten_end}",
     "a common word": "calls?search=invoice",
     "a rare word": "calls?search=word12345",
