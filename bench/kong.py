@@ -153,7 +153,7 @@ def dropped(bench: Bench) -> str:
     return f"Of {engine['sink']['accepted'] + lost:,} calls, {lost:,} were dropped at the sink (at saturation, where one core serves and traces; every drop is counted)."
 
 
-def add_to(report: str, rounds: int, seconds: float, library: Path = TARGET / "release") -> str:
+def add_to(report: str, rounds: int = 15, seconds: float = 1, library: Path = TARGET / "release") -> str:
     """The report with this section measured anew."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ai-tracing-bench-") as folder:
@@ -169,7 +169,7 @@ def add_to(report: str, rounds: int, seconds: float, library: Path = TARGET / "r
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=15, help="many short ones, so that the noise is the same in each")
     parser.add_argument("--seconds", type=float, default=1, help="of one run")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "performance.md")
     parser.add_argument("--library", type=Path, help="the folder of a built libai_tracing_kong.so")

@@ -358,7 +358,7 @@ def main() -> None:
     for section in (engine.section(), pipeline):
         text = put(text, section)
     print(text)
-    arguments.output.write_text(kong.add_to(text, arguments.rounds, arguments.seconds))
+    arguments.output.write_text(kong.add_to(text))
 
 
 if __name__ == "__main__":
