@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { refused, rows, startBrowser, startGateway, startUpstream, until } from './harness.mjs';
+import { refused, rows, startBrowser, startGateway, startUpstream, stop, until } from './harness.mjs';
 
 const TOKEN = 'correct horse battery staple';
 
@@ -16,10 +16,7 @@ before(async () => {
   browser = await startBrowser();
 });
 
-after(async () => {
-  await browser?.stop();
-  await upstream?.stop();
-});
+after(() => stop(browser, upstream));
 
 test('other machines are not let in without a token', async () => {
   const { code, said } = await refused(['--console-listen', '0.0.0.0:0']);

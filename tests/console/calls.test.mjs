@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { answer, failure, rows, startBrowser, startGateway, startUpstream, streamed } from './harness.mjs';
+import { answer, failure, rows, startBrowser, startGateway, startUpstream, stop, streamed } from './harness.mjs';
 
 let upstream;
 let gateway;
@@ -15,11 +15,7 @@ before(async () => {
   gateway = await startGateway(upstream);
 });
 
-after(async () => {
-  await browser?.stop();
-  await gateway?.stop();
-  await upstream?.stop();
-});
+after(() => stop(browser, gateway, upstream));
 
 beforeEach(async () => {
   page = await browser.page();

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
-import { rows, startBrowser, startGateway, startUpstream, until } from './harness.mjs';
+import { rows, startBrowser, startGateway, startUpstream, stop, until } from './harness.mjs';
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
@@ -17,10 +17,7 @@ before(async () => {
   browser = await startBrowser();
 });
 
-after(async () => {
-  await browser?.stop();
-  await upstream?.stop();
-});
+after(() => stop(browser, upstream));
 
 /** A receiver of OTLP that answers traces as it is told, and takes all metrics. */
 async function startReceiver(status) {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { answer, failure, rows, startBrowser, startGateway, startUpstream, until } from './harness.mjs';
+import { answer, failure, rows, startBrowser, startGateway, startUpstream, stop, until } from './harness.mjs';
 
 const CALLS = 40;
 
@@ -44,12 +44,7 @@ before(async () => {
   stored = await gateway.stored(CALLS + 2);
 });
 
-after(async () => {
-  await browser?.stop();
-  await gateway?.stop();
-  await upstream?.stop();
-  await elsewhere?.stop();
-});
+after(() => stop(browser, gateway, upstream, elsewhere));
 
 const arrived = (page, text) => page.waitForFunction((text) => document.querySelector('.above')?.textContent === text, text);
 

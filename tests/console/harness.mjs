@@ -178,6 +178,11 @@ export async function startBrowser() {
   };
 }
 
+/** Ends what a file's tests have started, as far as they came. */
+export async function stop(...started) {
+  for (const one of started) await one?.stop();
+}
+
 /** Rows of the list, as the text of their cells. */
 export function rows(page) {
   return page.locator('.body [role=row]');

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { answer, failure, rows, startBrowser, startGateway, startUpstream } from './harness.mjs';
+import { answer, failure, rows, startBrowser, startGateway, startUpstream, stop } from './harness.mjs';
 
 const TEXTS = [
   '<script>window.hit = 1</script>',
@@ -44,11 +44,7 @@ before(async () => {
   gateway = await startGateway(upstream);
 });
 
-after(async () => {
-  await browser?.stop();
-  await gateway?.stop();
-  await upstream?.stop();
-});
+after(() => stop(browser, gateway, upstream));
 
 /** Nothing acted, and the page spoke to its own server alone. */
 async function harmless(page) {

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { ROOT, answer, startBrowser, startGateway, startUpstream, streamed } from './harness.mjs';
+import { ROOT, answer, startBrowser, startGateway, startUpstream, stop, streamed } from './harness.mjs';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const IMAGES = process.env.CONSOLE_IMAGES ?? path.join(process.env.CARGO_TARGET_DIR ?? path.join(ROOT, 'target'), 'console-images');
@@ -33,11 +33,7 @@ before(async () => {
   mkdirSync(IMAGES, { recursive: true });
 });
 
-after(async () => {
-  await browser?.stop();
-  await gateway?.stop();
-  await upstream?.stop();
-});
+after(() => stop(browser, gateway, upstream));
 
 /** Sends a request through a route; the call as the list has it. */
 async function call(route, { target = '/v1/chat/completions', headers = {}, body = { model: 'gpt-4o', messages: [{ role: 'user', content: 'Hi' }] }, reply = answer('Hello.') } = {}) {

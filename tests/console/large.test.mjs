@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { answer, rows, startBrowser, startGateway, startUpstream, until } from './harness.mjs';
+import { answer, rows, startBrowser, startGateway, startUpstream, stop, until } from './harness.mjs';
 
 const CALLS = 3_000;
 const AT_ONCE = 20;
@@ -37,11 +37,7 @@ before(async () => {
   await stored(CALLS);
 });
 
-after(async () => {
-  await browser?.stop();
-  await gateway?.stop();
-  await upstream?.stop();
-});
+after(() => stop(browser, gateway, upstream));
 
 async function harmless(page) {
   assert.equal(await page.evaluate(() => window.hit), undefined);

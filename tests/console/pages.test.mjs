@@ -5,7 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { ROOT, answer, failure, rows, startBrowser, startGateway, startUpstream, streamed } from './harness.mjs';
+import { ROOT, answer, failure, rows, startBrowser, startGateway, startUpstream, stop, streamed } from './harness.mjs';
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const IMAGES = process.env.CONSOLE_IMAGES ?? path.join(process.env.CARGO_TARGET_DIR ?? path.join(ROOT, 'target'), 'console-images');
@@ -48,11 +48,7 @@ before(async () => {
   mkdirSync(IMAGES, { recursive: true });
 });
 
-after(async () => {
-  await browser?.stop();
-  await gateway?.stop();
-  await upstream?.stop();
-});
+after(() => stop(browser, gateway, upstream));
 
 async function settled(page) {
   await page.waitForFunction(() => !document.body.innerText.includes('Loading'));

@@ -5,7 +5,7 @@
 
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
-import { ROOT, failure, rows, startBrowser, startGateway, startUpstream } from './harness.mjs';
+import { ROOT, failure, rows, startBrowser, startGateway, startUpstream, stop } from './harness.mjs';
 
 const IMAGES = path.join(ROOT, 'docs/images');
 const MINUTES = 58;
@@ -119,7 +119,5 @@ with store:
     }
   }
 } finally {
-  await browser.stop();
-  await gateway.stop();
-  await upstream.stop();
+  await stop(browser, gateway, upstream);
 }

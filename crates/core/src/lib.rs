@@ -28,4 +28,5 @@ mod read;
 pub mod record;
 pub mod redact;
 pub mod settings;
+pub mod text;
 pub mod time;

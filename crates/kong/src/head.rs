@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use ai_tracing_core::capture::{Headers, RequestHead, Upstream};
+use ai_tracing_core::text::lossy;
 
 /// Names and values, in turn.
 pub struct Pairs<'a> {
@@ -29,15 +30,10 @@ impl Headers for Pairs<'_> {
             return None;
         }
         self.texts.chunks_exact(2).find_map(|pair| match pair {
-            [Some(known), Some(value)] if known.eq_ignore_ascii_case(name.as_bytes()) => Some(text(value)),
+            [Some(known), Some(value)] if known.eq_ignore_ascii_case(name.as_bytes()) => Some(lossy(value)),
             _ => None,
         })
     }
-}
-
-/// As text; bytes that are no UTF-8 are replaced, which nearly none has.
-fn text(bytes: &[u8]) -> Cow<'_, str> {
-    str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// The head of a request, as [`RequestHead`] has it.
@@ -58,11 +54,11 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// Reads a row of texts in the order of the members; what is missing at its end is absent.
     pub fn new(texts: &'a [Option<&'a [u8]>], headers: Pairs<'a>, upstream_port: u16) -> Self {
-        let text = |index: usize| texts.get(index).copied().flatten().map(text);
+        let text = |index: usize| texts.get(index).copied().flatten().map(lossy);
         let path = texts.get(1).copied().flatten().and_then(|uri| uri.split(|byte| *byte == b'?').next());
         Self {
             method: text(0).unwrap_or_default(),
-            path: path.map(self::text).unwrap_or_default(),
+            path: path.map(lossy).unwrap_or_default(),
             query: text(2).filter(|query| !query.is_empty()),
             host: text(3).unwrap_or_default(),
             upstream_host: text(4),

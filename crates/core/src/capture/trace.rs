@@ -1,6 +1,7 @@
 //! W3C Trace Context: joining the caller's trace (<https://www.w3.org/TR/trace-context/>).
 
 use super::Ids;
+use crate::text::push_hex;
 
 /// The trace that a call belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,15 +35,6 @@ impl TraceContext {
         header.push('-');
         push_hex(&mut header, &[self.flags]);
         header
-    }
-}
-
-/// Lower-case hex. Each call asks for it while its request waits: by hand it takes a fraction of what `format!` does.
-fn push_hex(text: &mut String, bytes: &[u8]) {
-    let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' - 10 + half });
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 0xf));
     }
 }
 

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::json::Json;
 use crate::record::Media;
+use crate::text::hex;
 
 /// Bytes of inline content up to which it is recorded itself, and not only by its size and hash.
 pub const MAX_CONTENT: usize = 32 << 10;
@@ -72,7 +73,7 @@ pub fn modality(mime_type: &str) -> &'static str {
 
 /// SHA-256, as lower-case hex digits.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 fn fill(media: &mut Media, bytes: Option<&[u8]>, size: u64) {

@@ -9,6 +9,7 @@ use crate::http::{
     Bodies, Body, Content, Fields, Http, MAX_BODY, MAX_CHUNKS, MAX_END, Missing, Request, Response, Timeline, mask,
 };
 use crate::settings::{ContentPolicy, HttpPolicy};
+use crate::text::lossy;
 use crate::time::At;
 
 /// What is kept of the exchange; `None` where nothing is.
@@ -53,10 +54,7 @@ fn bodies(exchange: &Exchange) -> Bodies {
 }
 
 fn fields(head: &RawHead, shown: &[&str]) -> Fields {
-    // As good as always valid, which is found out faster than what is not.
-    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let text = |bytes: &[u8]| std::str::from_utf8(bytes).map_or_else(|_| lossy(bytes), str::to_owned);
-    let fields = head.fields().map(|(name, value)| (text(name), text(value))).collect();
+    let fields = head.fields().map(|(name, value)| (lossy(name).into_owned(), lossy(value).into_owned())).collect();
     let mut fields = Fields { fields, left_out: head.left_out() };
     mask::headers(&mut fields, shown);
     fields

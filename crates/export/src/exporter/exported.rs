@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ai_tracing_config::ai_tracing::AiTracing;
 use ai_tracing_core::record::CallRecord;
+use ai_tracing_core::text::hex;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -100,8 +101,4 @@ fn value(it: &AnyValue) -> Value {
             json!({ "arrayValue": { "values": array.values.iter().map(value).collect::<Vec<_>>() } })
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -64,6 +64,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ai_tracing_core::text::hex;
 use ai_tracing_core::time::At;
 use bytes::Bytes;
 use serde::de::Error as _;
@@ -148,7 +149,7 @@ pub(crate) struct LaneKey(pub [u8; 16]);
 impl fmt::Display for LaneKey {
     /// 32 hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 

@@ -1,5 +1,6 @@
 //! OTLP requests in a form that a person can read.
 
+use ai_tracing_core::text::hex;
 use prost::Message as _;
 use serde_json::{Map, Value, json};
 
@@ -23,7 +24,6 @@ pub(crate) fn readable(otlp: &[u8]) -> Value {
 }
 
 fn span(span: Span) -> Value {
-    let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     json!({
         "trace_id": hex(&span.trace_id),
         "span_id": hex(&span.span_id),
